@@ -1,0 +1,3 @@
+//! The `talkwire` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Everything that needs two crates: simulator, flows, vectors, faces.

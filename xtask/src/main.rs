@@ -1,0 +1,3 @@
+//! Build, test, install and demo commands of this repository.
+
+fn main() {}
