@@ -244,7 +244,12 @@ mod tests {
     #[test]
     fn every_kind_has_its_own_negative_number_and_name() {
         for (i, kind) in Kind::ALL.iter().enumerate() {
-            assert_eq!(*kind as i32, -(i as i32) - 1, "{} is out of order", kind.name());
+            assert_eq!(
+                *kind as i32,
+                -(i as i32) - 1,
+                "{} is out of order",
+                kind.name()
+            );
             assert!(kind.meaning().ends_with('.'));
         }
         let names: std::collections::HashSet<_> = Kind::ALL.iter().map(|k| k.name()).collect();

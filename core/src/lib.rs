@@ -6,3 +6,4 @@
 
 pub mod audio;
 pub mod error;
+pub mod wire;
