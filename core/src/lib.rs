@@ -5,5 +5,6 @@
 //! (audio to and from media threads).
 
 pub mod audio;
+pub mod dialect;
 pub mod error;
 pub mod wire;
