@@ -1,5 +1,24 @@
 //! The sample formats of the wire.
 
+use std::ops::RangeInclusive;
+
+use crate::error::{Error, Kind, Result};
+
+/// Sample rates that files, resamplers and detectors accept, in Hz: telephone to studio.
+pub const RATES_HZ: RangeInclusive<u32> = 8_000..=48_000;
+
+/// Refuses a rate outside [`RATES_HZ`].
+pub(super) fn check_rate(rate_hz: u32) -> Result<()> {
+    if RATES_HZ.contains(&rate_hz) {
+        return Ok(());
+    }
+    let (low, high) = (RATES_HZ.start(), RATES_HZ.end());
+    Err(Error::new(
+        Kind::Argument,
+        format!("a sample rate of {rate_hz} Hz; wanted is {low} to {high} Hz"),
+    ))
+}
+
 /// How audio bytes are to be read. Always mono.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

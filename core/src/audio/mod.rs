@@ -1,3 +1,22 @@
 //! Samples: formats, files, rates, tones and speech numbers. Knows no protocol and no socket.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`format`] | the sample formats of the wire, their sizes and durations |
+//! | [`codec`] | bytes of the wire to samples and back, G.711 included |
+//! | [`framer`] | byte pieces of any length into whole samples |
+//! | [`resample`] | one sample rate into another |
+//! | [`wav`] | WAV files in and out |
+//! | [`mix`] | two tracks into one stereo track |
+//! | [`level`] | loudness in dBFS |
+//!
+//! Samples are `i16`, mono unless said otherwise. What is a stream (framer, resampler, detectors)
+//! gives the same result however its input is cut into pieces.
 
+pub mod codec;
 pub mod format;
+pub mod framer;
+pub mod level;
+pub mod mix;
+pub mod resample;
+pub mod wav;
