@@ -9,11 +9,13 @@
 //! | [`wav`] | WAV files in and out |
 //! | [`mix`] | two tracks into one stereo track |
 //! | [`level`] | loudness in dBFS |
+//! | [`dtmf`] | telephone digits as tones, made and recognised |
 //!
 //! Samples are `i16`, mono unless said otherwise. What is a stream (framer, resampler, detectors)
 //! gives the same result however its input is cut into pieces.
 
 pub mod codec;
+pub mod dtmf;
 pub mod format;
 pub mod framer;
 pub mod level;
