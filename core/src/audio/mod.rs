@@ -2,13 +2,14 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`format`] | the sample formats of the wire, their sizes and durations |
+//! | [`mod@format`] | the sample formats of the wire, their sizes and durations |
 //! | [`codec`] | bytes of the wire to samples and back, G.711 included |
 //! | [`framer`] | byte pieces of any length into whole samples |
 //! | [`resample`] | one sample rate into another |
 //! | [`wav`] | WAV files in and out |
 //! | [`mix`] | two tracks into one stereo track |
 //! | [`level`] | loudness in dBFS |
+//! | [`vad`] | how likely each frame is speech; whether a turn is over is decided elsewhere |
 //! | [`dtmf`] | telephone digits as tones, made and recognised |
 //!
 //! Samples are `i16`, mono unless said otherwise. What is a stream (framer, resampler, detectors)
@@ -21,4 +22,5 @@ pub mod framer;
 pub mod level;
 pub mod mix;
 pub mod resample;
+pub mod vad;
 pub mod wav;
