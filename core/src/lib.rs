@@ -6,5 +6,8 @@
 
 pub mod audio;
 pub mod dialect;
+pub mod engine;
 pub mod error;
+pub mod event;
+pub mod options;
 pub mod wire;

@@ -108,9 +108,8 @@ impl Dialect {
         effective: &Session,
         waived: &Waived,
     ) -> Result<()> {
-        if waived.wants(Check::Event) && !self.has_event(event.name()) {
-            let message = format!("{} has no event `{}`", self.name(), event.name());
-            return Err(Error::new(Kind::Unsupported, message));
+        if waived.wants(Check::Event) {
+            self.require_event(event.name())?;
         }
         match event {
             ClientEvent::SessionUpdate(update) => {

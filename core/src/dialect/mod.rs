@@ -133,6 +133,16 @@ impl Dialect {
         self.names.to_wire(canonical).is_some()
     }
 
+    fn require_event(&self, canonical: &str) -> Result<()> {
+        if self.has_event(canonical) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Unsupported,
+            format!("{} has no event `{canonical}`", self.name()),
+        ))
+    }
+
     /// The kind of end that a close code means.
     pub fn close_kind(&self, code: u16) -> Option<Kind> {
         self.table
@@ -161,11 +171,14 @@ impl Dialect {
 
     /// Client: the frame of an event. Fails where the dialect has no such event.
     pub fn encode_client(&self, event: &ClientEvent, event_id: Option<&str>) -> Result<String> {
-        let Some(name) = self.names.to_wire(event.name()) else {
-            let message = format!("{} has no event `{}`", self.name(), event.name());
-            return Err(Error::new(Kind::Unsupported, message));
-        };
-        Ok(self.encode(name, event.to_fields(), event_id))
+        self.require_event(event.name())?;
+        Ok(self.encode_client_fields(event.name(), event.to_fields(), event_id))
+    }
+
+    /// Client: the frame of an event given by its canonical name and fields. A name the dialect
+    /// lacks goes out as it is: whoever calls has judged it.
+    pub fn encode_client_fields(&self, name: &str, fields: Map, event_id: Option<&str>) -> String {
+        self.encode(self.names.to_wire(name).unwrap_or(name), fields, event_id)
     }
 
     /// Client: the frame of audio, into a buffer that is used again.

@@ -1,0 +1,238 @@
+//! The conversation in its order: who said what, and when.
+
+use crate::dialect::{Dialect, Quirk};
+use crate::wire::{Item, ServerEvent};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// The caller; `user` on the wire.
+    Customer,
+    /// The model; `assistant` on the wire.
+    Agent,
+    /// Instructions among the items.
+    System,
+}
+
+impl Role {
+    /// The name in every transcript of ours.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Agent => "agent",
+            Self::System => "system",
+        }
+    }
+}
+
+/// One utterance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The item it belongs to.
+    pub item_id: String,
+    /// Who said it.
+    pub role: Role,
+    /// The words, as far as they are known.
+    pub text: String,
+    /// Start in milliseconds: of session audio for speech, of the session for the rest.
+    pub start_ms: Option<u64>,
+    /// End, likewise.
+    pub end_ms: Option<u64>,
+    /// Whether the words will not change.
+    pub is_final: bool,
+}
+
+/// The conversation.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    segments: Vec<Segment>,
+}
+
+/// Longer conversations do not fit any context; the oldest entries go.
+const MOST: usize = 4_096;
+
+impl History {
+    /// Notes what an event says of the conversation. May shorten a transcript that repeats the one
+    /// before it; returns whether it did.
+    pub(super) fn seen(&mut self, at_ms: u64, event: &mut ServerEvent, dialect: &Dialect) -> bool {
+        match event {
+            ServerEvent::SpeechStarted(e) => {
+                let segment = self.entry(&e.item_id, Role::Customer, None);
+                segment.start_ms = e.audio_start_ms.or(Some(at_ms));
+            }
+            ServerEvent::SpeechStopped(e) => {
+                let segment = self.entry(&e.item_id, Role::Customer, None);
+                segment.end_ms = e.audio_end_ms.or(Some(at_ms));
+            }
+            ServerEvent::ItemAdded(e) | ServerEvent::ItemDone(e) => {
+                let previous = e.previous_item_id.clone();
+                self.item(&e.item, previous.as_deref(), at_ms);
+            }
+            ServerEvent::TranscriptionCompleted(e) => {
+                let text = e.transcript.clone().unwrap_or_default();
+                let heard = Some(self.heard(&e.item_id, text, dialect));
+                let mended = heard != e.transcript;
+                e.transcript = heard;
+                return mended;
+            }
+            ServerEvent::TextDelta(e) | ServerEvent::TranscriptDelta(e) => {
+                let delta = e.delta.clone().unwrap_or_default();
+                let segment = self.entry(&e.item_id, Role::Agent, None);
+                segment.start_ms.get_or_insert(at_ms);
+                segment.text.push_str(&delta);
+            }
+            ServerEvent::TextDone(e) => self.said(&e.item_id, e.text.as_deref(), at_ms),
+            ServerEvent::TranscriptDone(e) => self.said(&e.item_id, e.transcript.as_deref(), at_ms),
+            ServerEvent::ItemDeleted(e) => self.segments.retain(|s| s.item_id != e.item_id),
+            _ => {}
+        }
+        false
+    }
+
+    fn item(&mut self, item: &Item, previous: Option<&str>, at_ms: u64) {
+        let role = match (item.kind.as_str(), item.role.as_deref()) {
+            ("message", Some("user")) => Role::Customer,
+            ("message", Some("assistant")) => Role::Agent,
+            ("message", Some("system")) => Role::System,
+            _ => return,
+        };
+        let Some(id) = &item.id else { return };
+        let segment = self.entry(id, role, previous);
+        segment.start_ms.get_or_insert(at_ms);
+        let text = item.text();
+        if !text.is_empty() {
+            segment.text = text;
+            segment.is_final = item.status.as_deref() != Some("in_progress");
+        }
+    }
+
+    /// The transcript of customer speech, without what it repeats of the item before.
+    fn heard(&mut self, item_id: &str, text: String, dialect: &Dialect) -> String {
+        let text = if dialect.has(Quirk::GrowingTranscripts) {
+            let earlier = self.segments.iter().rev();
+            let mut earlier = earlier.filter(|s| s.role == Role::Customer && s.item_id != item_id);
+            match earlier.find(|s| !s.text.is_empty()) {
+                Some(before) => without_prefix(&text, &before.text),
+                None => text,
+            }
+        } else {
+            text
+        };
+        let segment = self.entry(item_id, Role::Customer, None);
+        segment.text.clone_from(&text);
+        segment.is_final = true;
+        text
+    }
+
+    fn said(&mut self, item_id: &str, text: Option<&str>, at_ms: u64) {
+        let segment = self.entry(item_id, Role::Agent, None);
+        if let Some(text) = text {
+            text.clone_into(&mut segment.text);
+        }
+        segment.end_ms = Some(at_ms);
+        segment.is_final = true;
+    }
+
+    fn entry(&mut self, item_id: &str, role: Role, previous: Option<&str>) -> &mut Segment {
+        if let Some(index) = self.segments.iter().position(|s| s.item_id == item_id) {
+            return &mut self.segments[index];
+        }
+        if self.segments.len() == MOST {
+            self.segments.remove(0);
+        }
+        let after = previous.and_then(|id| self.segments.iter().position(|s| s.item_id == id));
+        let index = after.map_or(self.segments.len(), |i| i + 1);
+        let segment = Segment {
+            item_id: item_id.to_owned(),
+            role,
+            text: String::new(),
+            start_ms: None,
+            end_ms: None,
+            is_final: false,
+        };
+        self.segments.insert(index, segment);
+        &mut self.segments[index]
+    }
+
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    pub(super) fn check(&self) {
+        let mut ids: Vec<_> = self.segments.iter().map(|s| &s.item_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), self.segments.len(), "I6: an item has one place");
+    }
+}
+
+/// Cuts `before` off only where it is repeated whole and something follows.
+fn without_prefix(text: &str, before: &str) -> String {
+    match text.strip_prefix(before) {
+        Some(rest) if rest.starts_with(char::is_whitespace) => rest.trim_start().to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn completed(item_id: &str, transcript: &str) -> ServerEvent {
+        let fields = json!({"item_id": item_id, "transcript": transcript});
+        let name = "conversation.item.input_audio_transcription.completed";
+        ServerEvent::from_fields(name, serde_json::from_value(fields).expect("a map"))
+    }
+
+    fn texts(history: &History) -> Vec<&str> {
+        history.segments().iter().map(|s| s.text.as_str()).collect()
+    }
+
+    #[test]
+    fn a_growing_transcript_keeps_one_line_with_the_last_text() {
+        let dialect = Dialect::named("yandex").expect("built in");
+        let mut history = History::default();
+        for text in ["a", "a b", "a b c"] {
+            history.seen(0, &mut completed("u", text), &dialect);
+        }
+        assert_eq!(texts(&history), ["a b c"]);
+        history.check();
+    }
+
+    #[test]
+    fn a_cumulative_transcript_loses_its_prefix_only_where_all_of_it_matches() {
+        let dialect = Dialect::named("yandex").expect("built in");
+        let mut history = History::default();
+        for (item, text) in [
+            ("u1", "one two"),
+            ("u2", "one two three"),
+            ("u3", "threefold"),
+        ] {
+            history.seen(0, &mut completed(item, text), &dialect);
+        }
+        assert_eq!(texts(&history), ["one two", "three", "threefold"]);
+        let plain = Dialect::named("openai").expect("built in");
+        history.seen(0, &mut completed("u4", "threefold more"), &plain);
+        assert_eq!(texts(&history)[3], "threefold more");
+    }
+
+    #[test]
+    fn items_stand_in_conversational_order_however_they_come() {
+        let dialect = Dialect::named("openai").expect("built in");
+        let mut history = History::default();
+        let added = |id: &str, previous: Option<&str>| {
+            let fields = json!({"previous_item_id": previous, "item": {"id": id, "type": "message",
+                "role": "user", "content": [{"type": "input_text", "text": id}]}});
+            ServerEvent::from_fields(
+                "conversation.item.added",
+                serde_json::from_value(fields).expect("a map"),
+            )
+        };
+        for (id, previous) in [("a", None), ("c", Some("a")), ("b", Some("a"))] {
+            history.seen(0, &mut added(id, previous), &dialect);
+        }
+        assert_eq!(texts(&history), ["a", "b", "c"]);
+    }
+}

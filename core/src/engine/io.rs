@@ -1,0 +1,129 @@
+//! What goes into the engine and what comes out. Nothing here holds a socket, a handle or a
+//! callback, and no effect asks for an answer at once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::history::Segment;
+use crate::error::{Error, Result};
+use crate::event::{End, Event, Unsent};
+use crate::wire::{ClientEvent, Session};
+
+/// One WebSocket under the session, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u32);
+
+/// The promise of exactly one reply to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What happens to a session.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Begin: dial.
+    Open,
+    /// The application wants something.
+    Command(Command, Option<Ticket>),
+    /// The application wants the end; `grace_ms` bounds the closing handshake.
+    Close {
+        /// Milliseconds.
+        grace_ms: u64,
+    },
+    /// The socket is open.
+    LinkUp(LinkId),
+    /// A text frame came.
+    Text(LinkId, Arc<str>),
+    /// A binary frame came; this protocol has none.
+    Binary(LinkId, usize),
+    /// The socket is gone, or never came.
+    LinkDown(LinkId, Down, Unsent),
+    /// Audio was dropped before it could be sent.
+    UplinkDropped {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The application does not read its events and the hard bound is reached.
+    SlowReader,
+    /// The deadline passed.
+    Timeout,
+}
+
+/// Why a link is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// Dialling, or the socket, failed.
+    Failed(Error),
+    /// A close frame came; 1005 when it held no code.
+    Closed {
+        /// Close code.
+        code: u16,
+        /// Close reason.
+        reason: String,
+    },
+}
+
+/// What an application can ask for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Send an event.
+    Send(ClientEvent),
+    /// Send an event given as JSON text by its canonical name; fields pass as they are.
+    Json(String),
+    /// Send a text frame as it is, unchecked.
+    Frame(String),
+    /// Tell the conversation so far.
+    History,
+    /// Tell the settings that the server acknowledged.
+    Settings,
+}
+
+/// What a command brought.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// The server's event that proves it, by name, with the item or response it is about.
+    Done {
+        /// Item or response; empty where there is none.
+        id: String,
+    },
+    /// The conversation so far.
+    History(Vec<Segment>),
+    /// The acknowledged settings.
+    Settings(Session),
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// Control: never dropped.
+    Text(String),
+    /// Audio: encoded by whoever writes; the oldest may be dropped. Milliseconds beside the bytes.
+    Audio(Bytes, u64),
+}
+
+/// What the engine wants done, in this order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Dial a link.
+    Dial(LinkId),
+    /// Send on a link, after everything sent before.
+    Send(LinkId, Frame),
+    /// Send what is queued, then the closing handshake.
+    Hangup(LinkId),
+    /// Drop the socket at once and report it down.
+    Abort(LinkId),
+    /// The session is open: greeted and configured.
+    Ready,
+    /// Give an event to the application.
+    Emit(Event),
+    /// Answer a command.
+    Reply(Ticket, Result<Reply>),
+    /// The session is over; the last effect of all.
+    End(End),
+    /// A line for the flight recorder.
+    Note(String),
+}
+
+/// Where effects go. Their order is the order in which they happen.
+pub type Effects = Vec<Effect>;

@@ -1,0 +1,169 @@
+//! Commands that await a proof: every ticket is answered exactly once.
+
+use std::time::{Duration, Instant};
+
+use super::io::{Reply, Ticket};
+use crate::error::{Error, Kind, Result};
+use crate::wire::{ClientEvent, ServerEvent};
+
+/// The event of the server that proves a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    SessionUpdated,
+    Committed,
+    Cleared,
+    ItemAdded(Option<String>),
+    Retrieved(String),
+    Deleted(String),
+    Truncated(String),
+    ResponseCreated,
+    ResponseDone(Option<String>),
+}
+
+#[derive(Debug)]
+struct Request {
+    event_id: String,
+    ticket: Ticket,
+    proof: Proof,
+    until: Instant,
+}
+
+/// The open requests, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    open: Vec<Request>,
+}
+
+/// An answer to give.
+pub(super) type Answer = (Ticket, Result<Reply>);
+
+/// More would mean that the server answers nothing.
+const MOST: usize = 1024;
+
+impl Requests {
+    /// Remembers a command that was sent. Answers at once where nothing will prove it.
+    pub(super) fn sent(
+        &mut self,
+        ticket: Ticket,
+        event_id: &str,
+        event: &ClientEvent,
+        until: Instant,
+    ) -> Option<Answer> {
+        let Some(proof) = proof_of(event) else {
+            return Some((ticket, Ok(Reply::Done { id: String::new() })));
+        };
+        if self.open.len() >= MOST {
+            return Some((
+                ticket,
+                Err(Error::new(Kind::QueueFull, "too many unanswered commands")),
+            ));
+        }
+        self.open.push(Request {
+            event_id: event_id.to_owned(),
+            ticket,
+            proof,
+            until,
+        });
+        None
+    }
+
+    /// The commands that an event proves.
+    pub(super) fn proven(&mut self, event: &ServerEvent) -> Option<Answer> {
+        let index = self
+            .open
+            .iter()
+            .position(|request| request.proof.is_given_by(event))?;
+        let request = self.open.remove(index);
+        let id = event
+            .item_id()
+            .or_else(|| event.response_id())
+            .unwrap_or_default();
+        Some((request.ticket, Ok(Reply::Done { id: id.to_owned() })))
+    }
+
+    /// The command that an error of the server is about.
+    pub(super) fn failed(&mut self, event_id: &str, error: &Error) -> Option<Answer> {
+        let index = self
+            .open
+            .iter()
+            .position(|request| request.event_id == event_id)?;
+        Some((self.open.remove(index).ticket, Err(error.clone())))
+    }
+
+    /// Commands whose time is over.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<Answer> {
+        let late = |request: &mut Request| now >= request.until;
+        let silence = |r: Request| {
+            let message = format!("the server did not answer within the time ({:?})", r.proof);
+            (r.ticket, Err(Error::new(Kind::Timeout, message)))
+        };
+        self.open.extract_if(.., late).map(silence).collect()
+    }
+
+    /// Everybody still waiting, at the end of the session.
+    pub(super) fn abandon(&mut self, error: &Error) -> Vec<Answer> {
+        self.open
+            .drain(..)
+            .map(|request| (request.ticket, Err(error.clone())))
+            .collect()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.open.iter().map(|request| request.until).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
+/// Time to answer from now on.
+pub(super) fn until(now: Instant, ms: u64) -> Instant {
+    now + Duration::from_millis(ms)
+}
+
+fn proof_of(event: &ClientEvent) -> Option<Proof> {
+    Some(match event {
+        ClientEvent::SessionUpdate(_) | ClientEvent::TranscriptionSessionUpdate(_) => {
+            Proof::SessionUpdated
+        }
+        ClientEvent::BufferCommit(_) => Proof::Committed,
+        ClientEvent::BufferClear(_) => Proof::Cleared,
+        ClientEvent::ItemCreate(e) => Proof::ItemAdded(e.item.id.clone()),
+        ClientEvent::ItemRetrieve(e) => Proof::Retrieved(e.item_id.clone()),
+        ClientEvent::ItemDelete(e) => Proof::Deleted(e.item_id.clone()),
+        ClientEvent::ItemTruncate(e) => Proof::Truncated(e.item_id.clone()),
+        ClientEvent::ResponseCreate(_) => Proof::ResponseCreated,
+        ClientEvent::ResponseCancel(e) => Proof::ResponseDone(e.response_id.clone()),
+        ClientEvent::Append(_)
+        | ClientEvent::OutputBufferClear(_)
+        | ClientEvent::TranslationClose(_)
+        | ClientEvent::TranslationAppend(_)
+        | ClientEvent::Other { .. } => return None,
+    })
+}
+
+impl Proof {
+    fn is_given_by(&self, event: &ServerEvent) -> bool {
+        match (self, event) {
+            (Self::SessionUpdated, ServerEvent::SessionUpdated(_))
+            | (Self::Committed, ServerEvent::BufferCommitted(_))
+            | (Self::Cleared, ServerEvent::BufferCleared(_))
+            | (Self::ResponseCreated, ServerEvent::ResponseCreated(_)) => true,
+            (Self::ItemAdded(None), ServerEvent::ItemAdded(e)) => {
+                e.item.role.as_deref() != Some("assistant")
+            }
+            (Self::ItemAdded(Some(id)), ServerEvent::ItemAdded(e)) => {
+                e.item.id.as_ref() == Some(id)
+            }
+            (Self::Retrieved(id), ServerEvent::ItemRetrieved(e)) => e.item.id.as_ref() == Some(id),
+            (Self::Deleted(id), ServerEvent::ItemDeleted(e)) => e.item_id == *id,
+            (Self::Truncated(id), ServerEvent::ItemTruncated(e)) => e.item_id == *id,
+            (Self::ResponseDone(None), ServerEvent::ResponseDone(_)) => true,
+            (Self::ResponseDone(Some(id)), ServerEvent::ResponseDone(e)) => {
+                e.response.id.as_ref() == Some(id)
+            }
+            _ => false,
+        }
+    }
+}

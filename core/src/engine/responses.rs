@@ -1,0 +1,218 @@
+//! Responses: which run, and which are over so that nothing late of them is passed on.
+
+use std::collections::VecDeque;
+
+use serde_json::json;
+
+use crate::wire::server::ResponseEvent;
+use crate::wire::{Response, ServerEvent};
+
+/// A response that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Running {
+    id: String,
+    /// Out of band: beside the conversation, and beside others.
+    aside: bool,
+    /// The customer spoke over it.
+    interrupted: bool,
+}
+
+/// The responses of the session.
+#[derive(Debug, Default)]
+pub(super) struct Responses {
+    asked: Vec<String>,
+    running: Vec<Running>,
+    over: VecDeque<String>,
+}
+
+/// What is to be done with an event of a response.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Give it to the application.
+    Pass,
+    /// It is late: its response is over.
+    Late,
+    /// Give it on, after the end of an earlier response that its server forgot to report.
+    After(Box<ServerEvent>),
+}
+
+/// Late events come within moments; remembering more would only cost.
+const REMEMBERED: usize = 64;
+
+impl Responses {
+    /// A `response.create` was sent.
+    pub(super) fn asked(&mut self, event_id: &str) {
+        self.asked.push(event_id.to_owned());
+    }
+
+    /// The server refused an event.
+    pub(super) fn refused(&mut self, event_id: &str) {
+        self.asked.retain(|asked| asked != event_id);
+    }
+
+    /// Judges an event. `forgets` says that the server may not report the end of an interrupted
+    /// response.
+    pub(super) fn seen(&mut self, event: &ServerEvent, forgets: bool) -> Verdict {
+        match event {
+            ServerEvent::ResponseCreated(e) => self.created(&e.response, forgets),
+            ServerEvent::ResponseDone(e) => self.done(&e.response),
+            ServerEvent::SpeechStarted(_) => {
+                self.running
+                    .iter_mut()
+                    .for_each(|r| r.interrupted |= !r.aside);
+                Verdict::Pass
+            }
+            other => match other.response_id() {
+                Some(id) if self.is_over(id) => Verdict::Late,
+                _ => Verdict::Pass,
+            },
+        }
+    }
+
+    fn created(&mut self, response: &Response, forgets: bool) -> Verdict {
+        if !self.asked.is_empty() {
+            self.asked.remove(0);
+        }
+        let Some(id) = response.id.clone() else {
+            return Verdict::Pass;
+        };
+        if self.is_over(&id) {
+            return Verdict::Late;
+        }
+        let aside = response.extra.get("conversation") == Some(&json!("none"))
+            || (response.conversation_id.is_none() && self.running.iter().any(|r| !r.interrupted));
+        let forgotten = self
+            .running
+            .iter()
+            .position(|r| forgets && r.interrupted && r.id != id);
+        let forgotten = forgotten.map(|i| self.running.remove(i));
+        self.running.push(Running {
+            id,
+            aside,
+            interrupted: false,
+        });
+        match forgotten {
+            Some(old) => {
+                self.remember(old.id.clone());
+                Verdict::After(Box::new(cancelled(old.id)))
+            }
+            None => Verdict::Pass,
+        }
+    }
+
+    fn done(&mut self, response: &Response) -> Verdict {
+        let Some(id) = &response.id else {
+            self.running.pop();
+            return Verdict::Pass;
+        };
+        if self.is_over(id) {
+            return Verdict::Late;
+        }
+        self.running.retain(|r| r.id != *id);
+        self.remember(id.clone());
+        Verdict::Pass
+    }
+
+    fn remember(&mut self, id: String) {
+        if self.over.len() == REMEMBERED {
+            self.over.pop_front();
+        }
+        self.over.push_back(id);
+    }
+
+    fn is_over(&self, id: &str) -> bool {
+        self.over.iter().any(|over| over == id)
+    }
+
+    /// Whether a response runs or was asked for.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.asked.is_empty() || !self.running.is_empty()
+    }
+
+    pub(super) fn check(&self) {
+        for running in &self.running {
+            assert!(
+                !self.is_over(&running.id),
+                "I3: a response is over or runs, not both"
+            );
+        }
+        let settled = self
+            .running
+            .iter()
+            .filter(|r| !r.aside && !r.interrupted)
+            .count();
+        assert!(
+            settled <= 1,
+            "I4: at most one response runs in the conversation"
+        );
+    }
+}
+
+/// The end of a response, as the server should have told it.
+fn cancelled(id: String) -> ServerEvent {
+    let response = Response {
+        id: Some(id),
+        object: Some("realtime.response".to_owned()),
+        status: Some("cancelled".to_owned()),
+        status_details: Some(json!({"type": "cancelled", "reason": "turn_detected"})),
+        ..Response::default()
+    };
+    ServerEvent::ResponseDone(ResponseEvent { response })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Map;
+
+    fn event(name: &str, id: &str) -> ServerEvent {
+        let fields = match name {
+            "response.created" | "response.done" => {
+                json!({"response": {"id": id, "conversation_id": "c"}})
+            }
+            _ => json!({"response_id": id, "delta": "x"}),
+        };
+        let fields: Map = serde_json::from_value(fields).expect("a map");
+        ServerEvent::from_fields(name, fields)
+    }
+
+    const DELTA: &str = "response.output_text.delta";
+
+    #[test]
+    fn nothing_of_a_response_is_passed_after_its_end() {
+        let mut responses = Responses::default();
+        responses.asked("e1");
+        assert_eq!(
+            responses.seen(&event("response.created", "a"), false),
+            Verdict::Pass
+        );
+        assert_eq!(responses.seen(&event(DELTA, "a"), false), Verdict::Pass);
+        assert_eq!(
+            responses.seen(&event("response.done", "a"), false),
+            Verdict::Pass
+        );
+        for late in [DELTA, "response.done", "response.created"] {
+            assert_eq!(
+                responses.seen(&event(late, "a"), false),
+                Verdict::Late,
+                "{late}"
+            );
+        }
+        assert!(!responses.is_busy());
+        responses.check();
+    }
+
+    #[test]
+    fn an_interrupted_response_whose_end_was_forgotten_ends_when_the_next_begins() {
+        let mut responses = Responses::default();
+        responses.seen(&event("response.created", "a"), true);
+        responses.seen(&event("input_audio_buffer.speech_started", ""), true);
+        let Verdict::After(end) = responses.seen(&event("response.created", "b"), true) else {
+            panic!("the end of a was not told")
+        };
+        assert_eq!(end.response_id(), Some("a"));
+        assert_eq!(responses.seen(&event(DELTA, "a"), true), Verdict::Late);
+        assert_eq!(responses.seen(&event(DELTA, "b"), true), Verdict::Pass);
+        responses.check();
+    }
+}

@@ -1,0 +1,338 @@
+//! What applications receive: events, and the one typed end.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind, Who};
+use crate::wire::{EventType, Map, ServerEvent};
+
+/// Numbers of the events this library makes by itself; those of the wire are below 1000.
+pub mod local {
+    /// `audio.gap`: audio was dropped because events were not read.
+    pub const GAP: u16 = 1001;
+    /// `protocol.fault`: the server sent something that is no event. The session goes on.
+    pub const FAULT: u16 = 1002;
+}
+
+/// One event. Cheap to clone; may be kept and sent to other threads.
+#[derive(Clone)]
+pub struct Event(Arc<Inner>);
+
+struct Inner {
+    at_ms: u64,
+    event_id: Option<String>,
+    body: Body,
+    raw: Option<Arc<str>>,
+    rewritten: bool,
+}
+
+/// What an event holds.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Body {
+    /// An event of the server, under its canonical name.
+    Wire(ServerEvent),
+    /// Audio of an item was dropped because events were not read.
+    Gap {
+        /// The item.
+        item_id: String,
+        /// Milliseconds that are missing.
+        dropped_ms: u64,
+    },
+    /// The server sent something that is no event.
+    Fault(Error),
+}
+
+impl Event {
+    /// An event of the server. `rewritten` says that `raw` is not its canonical form.
+    pub fn wire(
+        at_ms: u64,
+        event_id: Option<String>,
+        event: ServerEvent,
+        raw: Option<Arc<str>>,
+        rewritten: bool,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            at_ms,
+            event_id,
+            body: Body::Wire(event),
+            raw,
+            rewritten,
+        }))
+    }
+
+    /// A marker of dropped audio.
+    pub fn gap(at_ms: u64, item_id: String, dropped_ms: u64) -> Self {
+        let body = Body::Gap {
+            item_id,
+            dropped_ms,
+        };
+        Self(Arc::new(Inner {
+            at_ms,
+            event_id: None,
+            body,
+            raw: None,
+            rewritten: true,
+        }))
+    }
+
+    /// A broken frame of the server.
+    pub fn fault(at_ms: u64, error: Error, raw: Option<Arc<str>>) -> Self {
+        let body = Body::Fault(error);
+        Self(Arc::new(Inner {
+            at_ms,
+            event_id: None,
+            body,
+            raw,
+            rewritten: true,
+        }))
+    }
+
+    /// Milliseconds since the session was opened.
+    pub fn at_ms(&self) -> u64 {
+        self.0.at_ms
+    }
+
+    /// The server's id of the event; not every server sets one.
+    pub fn event_id(&self) -> Option<&str> {
+        self.0.event_id.as_deref()
+    }
+
+    /// The content.
+    pub fn body(&self) -> &Body {
+        &self.0.body
+    }
+
+    /// The server's event, if it is one.
+    pub fn server(&self) -> Option<&ServerEvent> {
+        match &self.0.body {
+            Body::Wire(event) => Some(event),
+            Body::Gap { .. } | Body::Fault(_) => None,
+        }
+    }
+
+    /// Canonical name, e.g. `response.output_text.delta`.
+    pub fn name(&self) -> &str {
+        match &self.0.body {
+            Body::Wire(event) => event.name(),
+            Body::Gap { .. } => "audio.gap",
+            Body::Fault(_) => "protocol.fault",
+        }
+    }
+
+    /// The number that C calls `TW_EVENT_*`; 0 for an event newer than this library.
+    pub fn number(&self) -> u16 {
+        match &self.0.body {
+            Body::Wire(event) => EventType::from_name(event.name()).number(),
+            Body::Gap { .. } => local::GAP,
+            Body::Fault(_) => local::FAULT,
+        }
+    }
+
+    /// The text it carries: a delta, a whole text or transcript, arguments, an error's message.
+    pub fn text(&self) -> Option<&str> {
+        let event = match &self.0.body {
+            Body::Wire(event) => event,
+            Body::Gap { .. } => return None,
+            Body::Fault(error) => return Some(error.message()),
+        };
+        match event {
+            ServerEvent::TextDelta(e) | ServerEvent::TranscriptDelta(e) => e.delta.as_deref(),
+            ServerEvent::TextDone(e) => e.text.as_deref(),
+            ServerEvent::TranscriptDone(e) => e.transcript.as_deref(),
+            ServerEvent::ArgumentsDelta(e) | ServerEvent::McpArgumentsDelta(e) => {
+                e.delta.as_deref()
+            }
+            ServerEvent::ArgumentsDone(e) | ServerEvent::McpArgumentsDone(e) => {
+                e.arguments.as_deref()
+            }
+            ServerEvent::TranscriptionDelta(e) => e.delta.as_deref(),
+            ServerEvent::TranscriptionCompleted(e) => e.transcript.as_deref(),
+            ServerEvent::Error(e) => Some(e.message.as_deref().unwrap_or(&e.error.message)),
+            _ => None,
+        }
+    }
+
+    /// Decoded audio in the output format of the session, whole samples.
+    pub fn audio(&self) -> Option<&Bytes> {
+        match &self.0.body {
+            Body::Wire(ServerEvent::AudioDelta(delta)) => Some(&delta.audio),
+            _ => None,
+        }
+    }
+
+    /// The item it is about.
+    pub fn item_id(&self) -> Option<&str> {
+        match &self.0.body {
+            Body::Wire(event) => event.item_id(),
+            Body::Gap { item_id, .. } => Some(item_id),
+            Body::Fault(_) => None,
+        }
+    }
+
+    /// The response it belongs to.
+    pub fn response_id(&self) -> Option<&str> {
+        self.server()?.response_id()
+    }
+
+    /// The frame as it came, if it came from the server as one frame.
+    pub fn raw(&self) -> Option<&str> {
+        self.0.raw.as_deref()
+    }
+
+    /// The event as canonical JSON text.
+    pub fn json(&self) -> Cow<'_, str> {
+        match (&self.0.raw, self.0.rewritten) {
+            (Some(raw), false) => Cow::Borrowed(raw),
+            _ => Cow::Owned(Value::Object(self.fields()).to_string()),
+        }
+    }
+
+    fn fields(&self) -> Map {
+        let mut map = match &self.0.body {
+            Body::Wire(event) => event.to_fields(),
+            Body::Gap {
+                item_id,
+                dropped_ms,
+            } => object(json!({"item_id": item_id, "dropped_ms": dropped_ms})),
+            Body::Fault(error) => object(json!({"error": {
+                "type": error.kind().name(), "message": error.message(), "raw": self.0.raw.as_deref()
+            }})),
+        };
+        map.insert("type".to_owned(), json!(self.name()));
+        if let Some(id) = &self.0.event_id {
+            map.insert("event_id".to_owned(), json!(id));
+        }
+        map
+    }
+
+    /// Bytes it holds in memory, roughly.
+    pub fn weight(&self) -> usize {
+        let audio = self.audio().map_or(0, Bytes::len);
+        200 + audio
+            + self
+                .0
+                .raw
+                .as_ref()
+                .map_or_else(|| self.text().map_or(0, str::len), |r| r.len())
+    }
+
+    /// This event and a later one of the same part as one, or `None` if they cannot be joined.
+    pub(crate) fn joined(&self, later: &Self) -> Option<Self> {
+        let (Some(a), Some(b)) = (self.server(), later.server()) else {
+            return None;
+        };
+        let event = match (a, b) {
+            (ServerEvent::TextDelta(a), ServerEvent::TextDelta(b)) if same_part(a, b) => {
+                ServerEvent::TextDelta(join(a, b))
+            }
+            (ServerEvent::TranscriptDelta(a), ServerEvent::TranscriptDelta(b))
+                if same_part(a, b) =>
+            {
+                ServerEvent::TranscriptDelta(join(a, b))
+            }
+            (ServerEvent::ArgumentsDelta(a), ServerEvent::ArgumentsDelta(b))
+                if a.item_id == b.item_id =>
+            {
+                let mut joined = a.clone();
+                joined
+                    .delta
+                    .get_or_insert_default()
+                    .push_str(b.delta.as_deref().unwrap_or(""));
+                ServerEvent::ArgumentsDelta(joined)
+            }
+            _ => return None,
+        };
+        Some(Self::wire(
+            self.at_ms(),
+            self.0.event_id.clone(),
+            event,
+            None,
+            true,
+        ))
+    }
+}
+
+fn object(value: Value) -> Map {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn same_part(a: &crate::wire::server::Delta, b: &crate::wire::server::Delta) -> bool {
+    (&a.response_id, &a.item_id, a.content_index) == (&b.response_id, &b.item_id, b.content_index)
+}
+
+fn join(
+    a: &crate::wire::server::Delta,
+    b: &crate::wire::server::Delta,
+) -> crate::wire::server::Delta {
+    let mut joined = a.clone();
+    joined
+        .delta
+        .get_or_insert_default()
+        .push_str(b.delta.as_deref().unwrap_or(""));
+    joined
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the content: it may be speech.
+        write!(f, "Event({} at {} ms)", self.name(), self.0.at_ms)
+    }
+}
+
+/// How a session ended. Every session ends with exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Who ended it.
+    pub who: Who,
+    /// Why; [`Kind::Closed`] is the normal end.
+    pub why: Kind,
+    /// WebSocket close code, if a close frame was seen.
+    pub close_code: Option<u16>,
+    /// HTTP status, if the upgrade was refused.
+    pub http_status: Option<u16>,
+    /// Whether the application asked for it.
+    pub expected: bool,
+    /// Whether somebody was speaking, a response was running or a function call was unanswered.
+    pub mid_turn: bool,
+    /// What was taken from the application and never sent.
+    pub unsent: Unsent,
+    /// A sentence for people.
+    pub message: String,
+    /// The error behind it, with the server's own words.
+    pub error: Option<Error>,
+}
+
+/// What was taken from the application and never sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// Milliseconds of audio.
+    pub audio_ms: u64,
+    /// Commands.
+    pub commands: u64,
+}
+
+impl End {
+    /// The end as the JSON that every tool of ours prints.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "who": self.who.name(), "why": self.why.name(), "code": self.close_code,
+            "http_status": self.http_status, "expected": self.expected, "mid_turn": self.mid_turn,
+            "unsent": {"audio_ms": self.unsent.audio_ms, "commands": self.unsent.commands},
+            "message": self.message,
+        })
+    }
+
+    /// The error for whoever is still waiting for this session.
+    pub fn to_error(&self) -> Error {
+        let fresh = || Error::new(self.why, self.message.clone()).with_who(self.who);
+        self.error.clone().unwrap_or_else(fresh)
+    }
+}

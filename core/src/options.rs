@@ -1,0 +1,116 @@
+//! Options of a session, typed, with a JSON escape hatch.
+
+use serde::Deserialize;
+
+use crate::dialect::check::{Check, Waived};
+use crate::error::{Error, Kind, Result};
+use crate::wire::Session;
+
+/// How a session is opened and kept. Every number has a default that suits a telephone call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Options {
+    /// Model; a short name is completed by `folder` where the dialect builds full names.
+    pub model: Option<String>,
+    /// Folder that a short model name belongs to.
+    pub folder: Option<String>,
+    /// First patch of the session, sent right after the server's greeting; empty sends none.
+    pub session: Session,
+    /// Extra query parameters of the URL.
+    pub query: Vec<(String, String)>,
+    /// Extra headers of the upgrade request.
+    pub headers: Vec<(String, String)>,
+    /// Names of checks to switch off.
+    pub waive: Vec<String>,
+    /// Time for name resolution, TCP and TLS.
+    pub connect_timeout_ms: u64,
+    /// Time for the WebSocket upgrade.
+    pub handshake_timeout_ms: u64,
+    /// Time for the server's `session.created`.
+    pub greeting_timeout_ms: u64,
+    /// Time for the answer to a command that has one.
+    pub reply_timeout_ms: u64,
+    /// Time for the closing handshake.
+    pub close_timeout_ms: u64,
+    /// Audio kept before the session is open or while the network is slow; older audio is dropped.
+    pub uplink_max_ms: u64,
+    /// Events kept unread before text is joined and audio dropped.
+    pub mailbox_bytes: usize,
+    /// Unread events, audio apart, at which the session ends with `slow_reader`.
+    pub mailbox_events: usize,
+    /// Seed of identifiers; the same seed gives the same ones. Absent means random.
+    pub seed: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            model: None,
+            folder: None,
+            session: Session::new(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            waive: Vec::new(),
+            connect_timeout_ms: 10_000,
+            handshake_timeout_ms: 10_000,
+            greeting_timeout_ms: 10_000,
+            reply_timeout_ms: 10_000,
+            close_timeout_ms: 3_000,
+            uplink_max_ms: 30_000,
+            mailbox_bytes: 8 << 20,
+            mailbox_events: 20_000,
+            seed: None,
+        }
+    }
+}
+
+impl Options {
+    /// Reads options from JSON. An unknown key is an error that names it.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| Error::new(Kind::Config, format!("options: {e}")))
+    }
+
+    /// The checks that are switched off.
+    pub(crate) fn waived(&self) -> Result<Waived> {
+        let named = |name: &String| {
+            let known = || {
+                Check::ALL
+                    .iter()
+                    .map(|c| c.name())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            Check::named(name).ok_or_else(|| {
+                Error::new(
+                    Kind::Config,
+                    format!("no check is named `{name}`: there are {}", known()),
+                )
+            })
+        };
+        self.waive
+            .iter()
+            .map(named)
+            .collect::<Result<Vec<_>>>()
+            .map(Waived::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_or_check_is_named() {
+        let error = Options::from_json(r#"{"modle": "x"}"#).expect_err("unknown");
+        assert!(error.message().contains("modle"), "{error}");
+        let options = Options::from_json(r#"{"waive": ["rolle"]}"#).expect("reads");
+        assert!(
+            options
+                .waived()
+                .expect_err("unknown")
+                .message()
+                .contains("rolle")
+        );
+    }
+}
