@@ -23,11 +23,23 @@ pub mod local {
 pub struct Event(Arc<Inner>);
 
 struct Inner {
-    at_ms: u64,
-    event_id: Option<String>,
     body: Body,
-    raw: Option<Arc<str>>,
-    rewritten: bool,
+    origin: Origin,
+}
+
+/// Where an event of the server came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Milliseconds since the session was opened.
+    pub at_ms: u64,
+    /// The server's id of the event.
+    pub event_id: Option<String>,
+    /// The frame, if it was one frame.
+    pub raw: Option<Arc<str>>,
+    /// Whether `raw` is not the canonical form.
+    pub rewritten: bool,
+    /// How long its audio lasts.
+    pub audio_ms: u64,
 }
 
 /// What an event holds.
@@ -48,58 +60,52 @@ pub enum Body {
 }
 
 impl Event {
-    /// An event of the server. `rewritten` says that `raw` is not its canonical form.
-    pub fn wire(
-        at_ms: u64,
-        event_id: Option<String>,
-        event: ServerEvent,
-        raw: Option<Arc<str>>,
-        rewritten: bool,
-    ) -> Self {
+    /// An event of the server.
+    pub fn wire(event: ServerEvent, origin: Origin) -> Self {
         Self(Arc::new(Inner {
-            at_ms,
-            event_id,
             body: Body::Wire(event),
-            raw,
-            rewritten,
+            origin,
         }))
     }
 
     /// A marker of dropped audio.
     pub fn gap(at_ms: u64, item_id: String, dropped_ms: u64) -> Self {
-        let body = Body::Gap {
-            item_id,
-            dropped_ms,
+        let origin = Origin {
+            at_ms,
+            rewritten: true,
+            ..Origin::default()
         };
         Self(Arc::new(Inner {
-            at_ms,
-            event_id: None,
-            body,
-            raw: None,
-            rewritten: true,
+            body: Body::Gap {
+                item_id,
+                dropped_ms,
+            },
+            origin,
         }))
     }
 
-    /// A broken frame of the server.
+    /// A broken frame of the server, or a command that failed with nobody waiting for it.
     pub fn fault(at_ms: u64, error: Error, raw: Option<Arc<str>>) -> Self {
-        let body = Body::Fault(error);
-        Self(Arc::new(Inner {
+        let origin = Origin {
             at_ms,
-            event_id: None,
-            body,
             raw,
             rewritten: true,
+            ..Origin::default()
+        };
+        Self(Arc::new(Inner {
+            body: Body::Fault(error),
+            origin,
         }))
     }
 
     /// Milliseconds since the session was opened.
     pub fn at_ms(&self) -> u64 {
-        self.0.at_ms
+        self.0.origin.at_ms
     }
 
     /// The server's id of the event; not every server sets one.
     pub fn event_id(&self) -> Option<&str> {
-        self.0.event_id.as_deref()
+        self.0.origin.event_id.as_deref()
     }
 
     /// The content.
@@ -165,6 +171,11 @@ impl Event {
         }
     }
 
+    /// How long its audio lasts, in milliseconds.
+    pub fn audio_ms(&self) -> u64 {
+        self.0.origin.audio_ms
+    }
+
     /// The item it is about.
     pub fn item_id(&self) -> Option<&str> {
         match &self.0.body {
@@ -181,12 +192,12 @@ impl Event {
 
     /// The frame as it came, if it came from the server as one frame.
     pub fn raw(&self) -> Option<&str> {
-        self.0.raw.as_deref()
+        self.0.origin.raw.as_deref()
     }
 
     /// The event as canonical JSON text.
     pub fn json(&self) -> Cow<'_, str> {
-        match (&self.0.raw, self.0.rewritten) {
+        match (&self.0.origin.raw, self.0.origin.rewritten) {
             (Some(raw), false) => Cow::Borrowed(raw),
             _ => Cow::Owned(Value::Object(self.fields()).to_string()),
         }
@@ -200,11 +211,11 @@ impl Event {
                 dropped_ms,
             } => object(json!({"item_id": item_id, "dropped_ms": dropped_ms})),
             Body::Fault(error) => object(json!({"error": {
-                "type": error.kind().name(), "message": error.message(), "raw": self.0.raw.as_deref()
+                "type": error.kind().name(), "message": error.message(), "raw": self.0.origin.raw.as_deref()
             }})),
         };
         map.insert("type".to_owned(), json!(self.name()));
-        if let Some(id) = &self.0.event_id {
+        if let Some(id) = &self.0.origin.event_id {
             map.insert("event_id".to_owned(), json!(id));
         }
         map
@@ -213,12 +224,8 @@ impl Event {
     /// Bytes it holds in memory, roughly.
     pub fn weight(&self) -> usize {
         let audio = self.audio().map_or(0, Bytes::len);
-        200 + audio
-            + self
-                .0
-                .raw
-                .as_ref()
-                .map_or_else(|| self.text().map_or(0, str::len), |r| r.len())
+        let text = self.raw().or_else(|| self.text()).map_or(0, str::len);
+        200 + audio + text
     }
 
     /// This event and a later one of the same part as one, or `None` if they cannot be joined.
@@ -247,13 +254,12 @@ impl Event {
             }
             _ => return None,
         };
-        Some(Self::wire(
-            self.at_ms(),
-            self.0.event_id.clone(),
-            event,
-            None,
-            true,
-        ))
+        let origin = Origin {
+            raw: None,
+            rewritten: true,
+            ..self.0.origin.clone()
+        };
+        Some(Self::wire(event, origin))
     }
 }
 
@@ -283,7 +289,7 @@ fn join(
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Never the content: it may be speech.
-        write!(f, "Event({} at {} ms)", self.name(), self.0.at_ms)
+        write!(f, "Event({} at {} ms)", self.name(), self.0.origin.at_ms)
     }
 }
 

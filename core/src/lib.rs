@@ -3,11 +3,46 @@
 //! Six words carry the design: **wire** (vocabulary), **dialect** (data tables), **machine** (pure
 //! state plus `now`), **driver** (the only I/O), **mailbox** (events to applications) and **ring**
 //! (audio to and from media threads).
+//!
+//! ```no_run
+//! use talkwire_core::{Client, Options};
+//!
+//! # async fn talk() -> talkwire_core::Result<()> {
+//! let client = Client::new().url("ws://127.0.0.1:8080/v1/realtime");
+//! let session = client.connect(Options::default()).await?;
+//! session.send_text("hello")?;
+//! session.respond(None)?;
+//! while let Some(event) = session.next().await {
+//!     if event.name() == "response.output_text.delta" {
+//!         print!("{}", event.text().unwrap_or_default());
+//!     }
+//!     if event.name() == "response.done" {
+//!         session.close();
+//!     }
+//! }
+//! println!("{}", session.end().expect("a session that gives no events has ended").message);
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(unsafe_code)]
 
 pub mod audio;
+pub mod client;
 pub mod dialect;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod net;
 pub mod options;
+pub mod runtime;
+pub mod session;
 pub mod wire;
+
+pub use client::Client;
+pub use error::{Error, Kind, Result, Retry, Who};
+pub use event::{End, Event, Unsent};
+pub use options::Options;
+pub use runtime::Runtime;
+pub use session::Session;
+pub use wire::Session as Settings;

@@ -42,7 +42,7 @@ use uplink::Held;
 use crate::dialect::check::{Check, Waived};
 use crate::dialect::{Decoded, Dialect, Quirk};
 use crate::error::{Error, Kind, Result};
-use crate::event::{End, Event, Unsent};
+use crate::event::{End, Event, Origin, Unsent};
 use crate::options::Options;
 use crate::wire::client::SessionUpdate;
 use crate::wire::envelope::Malformed;
@@ -405,7 +405,12 @@ impl Engine {
             Verdict::Pass => {}
             Verdict::Late => return fx.push(Effect::Note(format!("late {}", event.name()))),
             Verdict::After(end) => {
-                fx.push(Effect::Emit(Event::wire(at_ms, None, *end, None, true)))
+                let origin = Origin {
+                    at_ms,
+                    rewritten: true,
+                    ..Origin::default()
+                };
+                fx.push(Effect::Emit(Event::wire(*end, origin)));
             }
         }
         if let ServerEvent::SessionUpdated(e) = &event {
@@ -417,13 +422,15 @@ impl Engine {
         let proven = self.requests.proven(&event);
         let halved = self.frame(&mut event, &mut rewritten);
         let failed = self.failed(&event);
-        fx.push(Effect::Emit(Event::wire(
+        let audio_ms = self.audio_ms(&event);
+        let origin = Origin {
             at_ms,
             event_id,
-            event.clone(),
-            Some(raw.clone()),
+            raw: Some(raw.clone()),
             rewritten,
-        )));
+            audio_ms,
+        };
+        fx.push(Effect::Emit(Event::wire(event.clone(), origin)));
         if halved {
             let error = Error::new(Kind::Protocol, "the audio of a part ended within a sample");
             fx.push(Effect::Emit(Event::fault(at_ms, error, None)));
@@ -451,6 +458,15 @@ impl Engine {
             ServerEvent::AudioDone(done) => self.playout.ended_in_half(done),
             _ => false,
         }
+    }
+
+    fn audio_ms(&self, event: &ServerEvent) -> u64 {
+        let ServerEvent::AudioDelta(delta) = event else {
+            return 0;
+        };
+        self.config
+            .output_format(&self.dialect)
+            .ms_of_bytes(delta.audio.len() as u64)
     }
 
     /// An error of the server: remembered for the end, and given to whom it concerns.

@@ -1,1 +1,4 @@
-//! Room `net`.
+//! Sockets: TLS and WebSocket dialling, with every failure typed.
+
+pub mod tls;
+pub mod ws;

@@ -1,1 +1,262 @@
-//! Room `runtime`.
+//! The outside: threads, sockets, clocks and queues around the engine.
+//!
+//! A [`Runtime`] owns the I/O worker threads (`tw-io-*`) and the callback threads (`tw-cb-*`).
+//! Each session is one task on a worker, so no lock guards an engine and no thread belongs to a
+//! session. The library sets no signal handler and blocks every signal in its own threads.
+
+pub mod dispatch;
+mod driver;
+mod lanes;
+pub mod mailbox;
+mod socket;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+pub(crate) use driver::{Driver, Message};
+
+use crate::error::{Error, Kind, Result};
+use dispatch::{Dispatch, Handler};
+use mailbox::Mailbox;
+
+/// How many threads a runtime has.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RuntimeOptions {
+    /// Threads that do I/O; sessions are spread over them.
+    pub io_threads: usize,
+    /// Threads that run callbacks; a session stays on one.
+    pub callback_threads: usize,
+}
+
+impl Default for RuntimeOptions {
+    fn default() -> Self {
+        Self {
+            io_threads: 1,
+            callback_threads: 2,
+        }
+    }
+}
+
+/// Threads for sessions. Cheap to clone; several in one process do not know of each other.
+#[derive(Clone, Debug)]
+pub struct Runtime(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tokio: Mutex<Option<tokio::runtime::Runtime>>,
+    handle: tokio::runtime::Handle,
+    dispatch: OnceLock<Dispatch>,
+    callback_threads: usize,
+    sessions: Arc<Count>,
+}
+
+/// Sessions that have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    alive: AtomicUsize,
+    closing: AtomicBool,
+    changed: Notify,
+}
+
+static SHARED: OnceLock<Runtime> = OnceLock::new();
+static FORKED: AtomicBool = AtomicBool::new(false);
+static FORK_GUARD: OnceLock<()> = OnceLock::new();
+
+extern "C" fn in_forked_child() {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+/// Fails in a forked child: the threads of the parent do not exist there.
+pub(crate) fn check_not_forked() -> Result<()> {
+    if FORKED.load(Ordering::Relaxed) {
+        let message =
+            "this process was forked from one that uses the library: start it after the fork";
+        return Err(Error::new(Kind::Forked, message));
+    }
+    Ok(())
+}
+
+/// Leaves all signals, SIGPIPE among them, to the threads of the application.
+pub fn quiet_signals() {
+    // Safety: `set` is a plain C struct that sigfillset initialises before it is read.
+    #[allow(unsafe_code)]
+    unsafe {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+        libc::sigfillset(set.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+impl Runtime {
+    /// Starts the I/O threads; callback threads start with the first callback.
+    pub fn new(options: RuntimeOptions) -> Result<Self> {
+        FORK_GUARD.get_or_init(|| {
+            // Safety: the handler only stores to an atomic, which is allowed after a fork.
+            #[allow(unsafe_code)]
+            unsafe {
+                libc::pthread_atfork(None, None, Some(in_forked_child));
+            }
+        });
+        check_not_forked()?;
+        let number = AtomicUsize::new(0);
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.io_threads.max(1))
+            .thread_name_fn(move || format!("tw-io-{}", number.fetch_add(1, Ordering::Relaxed)))
+            .on_thread_start(quiet_signals)
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|e| Error::new(Kind::Io, format!("no threads for I/O: {e}")))?;
+        let handle = tokio.handle().clone();
+        Ok(Self(Arc::new(Inner {
+            tokio: Mutex::new(Some(tokio)),
+            handle,
+            dispatch: OnceLock::new(),
+            callback_threads: options.callback_threads,
+            sessions: Arc::default(),
+        })))
+    }
+
+    /// The runtime that is used when none is given. Never shut down by the library.
+    pub fn shared() -> Result<Self> {
+        if let Some(runtime) = SHARED.get() {
+            check_not_forked()?;
+            return Ok(runtime.clone());
+        }
+        let runtime = Self::new(RuntimeOptions::default())?;
+        Ok(SHARED.get_or_init(|| runtime).clone())
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        check_not_forked()?;
+        if self.0.sessions.closing.load(Ordering::Acquire) {
+            return Err(Error::new(Kind::Closed, "the runtime is shut down"));
+        }
+        let alive = Alive::new(self.0.sessions.clone());
+        self.0.handle.spawn(async move {
+            task.await;
+            drop(alive);
+        });
+        Ok(())
+    }
+
+    pub(crate) fn attach(&self, mailbox: &Arc<Mailbox>, handler: Box<dyn Handler>) -> Result<()> {
+        check_not_forked()?;
+        if self.0.dispatch.get().is_none() {
+            let dispatch = Dispatch::new(self.0.callback_threads)?;
+            // Another thread may have been first; its pool is as good.
+            let _ = self.0.dispatch.set(dispatch);
+        }
+        self.0
+            .dispatch
+            .get()
+            .expect("just set")
+            .attach(mailbox, handler);
+        Ok(())
+    }
+
+    pub(crate) fn closing(&self) -> Arc<Count> {
+        self.0.sessions.clone()
+    }
+
+    /// Runs a future on the calling thread, with the I/O of this runtime.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.handle.block_on(future)
+    }
+
+    /// Closes all sessions and stops the threads. Blocks; fails with [`Kind::Timeout`] and the
+    /// number of sessions left, after which they are dropped.
+    pub fn shutdown(&self, within: Duration) -> Result<()> {
+        if dispatch::in_callback() {
+            return Err(Error::new(
+                Kind::WouldDeadlock,
+                "a runtime cannot be shut down from a callback",
+            ));
+        }
+        check_not_forked()?;
+        let sessions = &self.0.sessions;
+        sessions.closing.store(true, Ordering::Release);
+        sessions.changed.notify_waiters();
+        let until = Instant::now() + within;
+        let left = self.block_on(sessions.none_left(within));
+        let tokio = self
+            .0
+            .tokio
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(tokio) = tokio {
+            tokio.shutdown_timeout(until.saturating_duration_since(Instant::now()));
+        }
+        match left {
+            0 => Ok(()),
+            left => Err(Error::new(
+                Kind::Timeout,
+                format!("{left} sessions did not end in time"),
+            )),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let tokio = self
+            .tokio
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let (Some(tokio), false) = (tokio, FORKED.load(Ordering::Relaxed)) {
+            // May run on a worker of its own, where waiting for the workers would be for ever.
+            tokio.shutdown_background();
+        }
+    }
+}
+
+impl Count {
+    /// Resolves when the runtime wants all sessions to close.
+    pub(crate) async fn wanted(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.closing.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    async fn none_left(&self, within: Duration) -> usize {
+        let none = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.alive.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _ = tokio::time::timeout(within, none).await;
+        self.alive.load(Ordering::Acquire)
+    }
+}
+
+/// Counts a session for as long as its task lives, however it ends.
+struct Alive(Arc<Count>);
+
+impl Alive {
+    fn new(count: Arc<Count>) -> Self {
+        count.alive.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_waiters();
+    }
+}

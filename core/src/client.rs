@@ -1,0 +1,257 @@
+//! Endpoint, credential and dialect: what is needed to open sessions.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::dialect::Dialect;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::net::{tls, ws};
+use crate::options::Options;
+use crate::runtime::mailbox::Mailbox;
+use crate::runtime::{Driver, Runtime};
+use crate::session::Session;
+
+/// Opens sessions at one endpoint. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    dialect: Arc<Dialect>,
+    url: Option<String>,
+    key: Option<Secret>,
+    extra_ca: Option<Vec<u8>>,
+    runtime: Option<Runtime>,
+}
+
+/// A credential. Never printed.
+#[derive(Clone)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Commands that a session takes before the caller is told to slow down.
+const COMMANDS: usize = 1_024;
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Client {
+    /// A client of the default dialect's own endpoint.
+    pub fn new() -> Self {
+        Self {
+            dialect: Dialect::default_dialect(),
+            url: None,
+            key: None,
+            extra_ca: None,
+            runtime: None,
+        }
+    }
+
+    /// Another endpoint: `ws://` or `wss://`, path included, query allowed.
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// A built-in dialect by name, or a table's JSON text.
+    pub fn dialect(mut self, name_or_json: &str) -> Result<Self> {
+        self.dialect = if name_or_json.trim_start().starts_with('{') {
+            Arc::new(Dialect::from_json(name_or_json)?)
+        } else {
+            Dialect::named(name_or_json).ok_or_else(|| {
+                let known = Dialect::names().collect::<Vec<_>>().join(", ");
+                Error::new(
+                    Kind::Config,
+                    format!("no dialect is named `{name_or_json}`: there are {known}"),
+                )
+            })?
+        };
+        Ok(self)
+    }
+
+    /// The credential. It is sent as the dialect says, and never logged.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(Secret(key.into()));
+        self
+    }
+
+    /// PEM certificates to trust beside those of the system.
+    #[must_use]
+    pub fn extra_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.extra_ca = Some(pem.into());
+        self
+    }
+
+    /// The threads to use; the shared ones otherwise.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// The environment variable that usually holds this dialect's credential.
+    pub fn key_env(&self) -> Option<&str> {
+        self.dialect.table().key_env.as_deref()
+    }
+
+    /// Begins a session and returns at once; see [`Session::opened`]. Fails for what is known to
+    /// be wrong before dialling: options, URL, model name, a missing credential.
+    pub fn open(&self, options: Options) -> Result<Session> {
+        let spec = self.spec(&options)?;
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime.clone(),
+            None => Runtime::shared()?,
+        };
+        let seed = match options.seed {
+            Some(seed) => seed,
+            None => random()?,
+        };
+        let mailbox = Arc::new(Mailbox::new(options.mailbox_bytes, options.mailbox_events));
+        let (uplink_max_ms, close_ms) = (options.uplink_max_ms, options.close_timeout_ms);
+        let engine = Engine::new(self.dialect.clone(), options, seed)?;
+        let (ready, is_ready) = watch::channel(false);
+        let (commands, messages) = mpsc::channel(COMMANDS);
+        let driver = Driver::new(
+            engine,
+            self.dialect.clone(),
+            spec,
+            mailbox.clone(),
+            uplink_max_ms,
+            ready,
+        );
+        runtime.spawn(driver.run(messages, runtime.closing(), close_ms))?;
+        Ok(Session::new(
+            commands,
+            mailbox,
+            is_ready,
+            self.dialect.clone(),
+            runtime,
+            close_ms,
+        ))
+    }
+
+    /// Opens a session and waits until it is configured.
+    pub async fn connect(&self, options: Options) -> Result<Session> {
+        let session = self.open(options)?;
+        session.opened().await?;
+        Ok(session)
+    }
+
+    fn spec(&self, options: &Options) -> Result<ws::Spec> {
+        let waived = options.waived()?;
+        let model = options.model.as_deref();
+        let model = model.map(|m| self.dialect.model_name(options.folder.as_deref(), m));
+        self.dialect.check_model(model.as_deref(), &waived)?;
+        let url = self
+            .dialect
+            .url(self.url.as_deref(), model.as_deref(), &options.query);
+        let mut headers = options.headers.clone();
+        match &self.key {
+            Some(key) => headers.extend(self.dialect.auth_header(&key.0)),
+            None if has_credential(&headers) || is_loopback(&url) => {}
+            None => return Err(self.no_key(&url)),
+        }
+        Ok(ws::Spec {
+            url,
+            headers,
+            tls: tls::client(self.extra_ca.as_deref())?,
+            connect: Duration::from_millis(options.connect_timeout_ms),
+            handshake: Duration::from_millis(options.handshake_timeout_ms),
+        })
+    }
+
+    fn no_key(&self, url: &str) -> Error {
+        let hint = self
+            .key_env()
+            .map(|env| format!(": set {env}"))
+            .unwrap_or_default();
+        Error::new(Kind::Auth, format!("no credential for {}{hint}", host(url)))
+    }
+}
+
+fn has_credential(headers: &[(String, String)]) -> bool {
+    headers.iter().any(|(name, _)| {
+        name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("api-key")
+    })
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(v6),
+        None => authority.split(':').next().unwrap_or(authority),
+    }
+}
+
+/// Whether a URL stays on this machine, where a local server needs no credential.
+fn is_loopback(url: &str) -> bool {
+    let host = host(url);
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    let filled = tls::provider().secure_random.fill(&mut bytes);
+    filled.map_err(|_| Error::new(Kind::Io, "the system has no random numbers"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_needed_everywhere_but_here_and_the_error_names_the_variable() {
+        let error = Client::new().open(Options::default()).expect_err("no key");
+        assert_eq!(error.kind(), Kind::Auth);
+        assert!(error.message().contains("YANDEX_API_KEY"), "{error}");
+        for url in [
+            "ws://127.0.0.1:1/x",
+            "ws://localhost/",
+            "ws://[::1]:9/v1?model=m",
+        ] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "ws://127.0.0.1.evil.example/",
+            "wss://10.0.0.1/",
+            "wss://example.org:443",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_never_printed() {
+        let client = Client::new().key("AQVN-top-secret");
+        assert!(!format!("{client:?}").contains("top-secret"));
+    }
+
+    #[test]
+    fn a_bare_model_name_is_refused_before_dialling() {
+        let options = Options {
+            model: Some("speech-realtime".into()),
+            ..Options::default()
+        };
+        let client = Client::new().url("ws://127.0.0.1:1/v1/realtime");
+        assert_eq!(
+            client.open(options).expect_err("refused").kind(),
+            Kind::Refused
+        );
+    }
+}

@@ -1,0 +1,230 @@
+//! Dialling a WebSocket: name, TCP, TLS, upgrade, each within its time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::error::{Error, Kind, Provider, Result};
+
+/// Largest message taken from a peer: a whole audio answer fits.
+pub const MESSAGE_MAX_BYTES: usize = 16 << 20;
+
+/// Most of a refused upgrade's body that is kept.
+const BODY_MAX_BYTES: usize = 4_096;
+
+/// An open WebSocket.
+pub type WebSocket = WebSocketStream<Stream>;
+
+/// What to dial and how.
+#[derive(Clone)]
+pub struct Spec {
+    /// `ws://` or `wss://` URL with its query.
+    pub url: String,
+    /// Headers of the upgrade request.
+    pub headers: Vec<(String, String)>,
+    /// Configuration for `wss://`.
+    pub tls: Arc<ClientConfig>,
+    /// Time for name resolution, TCP and TLS.
+    pub connect: Duration,
+    /// Time for the upgrade.
+    pub handshake: Duration,
+}
+
+/// Limits and buffers of every WebSocket of ours. The read buffer is small because a process holds
+/// a thousand of them; nothing is buffered on the way out, because a queue in front of it is.
+pub fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(8 << 10)
+        .write_buffer_size(0)
+        .max_write_buffer_size(32 << 20)
+        .max_message_size(Some(MESSAGE_MAX_BYTES))
+        .max_frame_size(Some(MESSAGE_MAX_BYTES))
+}
+
+/// Dials. Fails with the kind of the step that failed; a refused upgrade keeps status and body.
+pub async fn dial(spec: &Spec) -> Result<WebSocket> {
+    let request = request(spec)?;
+    let uri = request.uri();
+    let secure = match uri.scheme_str() {
+        Some("ws") => false,
+        Some("wss") => true,
+        _ => {
+            return Err(Error::new(
+                Kind::Argument,
+                "the URL must begin with ws:// or wss://",
+            ));
+        }
+    };
+    let Some(host) = uri.host().map(|h| h.trim_matches(['[', ']']).to_owned()) else {
+        return Err(Error::new(Kind::Argument, "the URL has no host"));
+    };
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let connecting = connect(&host, port, secure.then_some(&spec.tls));
+    let stream = timeout(spec.connect, connecting).await.map_err(|_| {
+        Error::new(
+            Kind::Timeout,
+            format!("no connection to {host}:{port} within {:?}", spec.connect),
+        )
+    })??;
+    let upgrade = client_async_with_config(request, stream, Some(config()));
+    match timeout(spec.handshake, upgrade).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(error)) => Err(upgrade_error(error)),
+        Err(_) => {
+            let message =
+                format!("{host}:{port} accepted the connection and did not answer the upgrade");
+            Err(Error::new(Kind::Timeout, message))
+        }
+    }
+}
+
+fn request(spec: &Spec) -> Result<Request> {
+    let mut request = spec
+        .url
+        .as_str()
+        .into_client_request()
+        .map_err(|e| Error::new(Kind::Argument, format!("the URL is not valid: {e}")))?;
+    for (name, value) in &spec.headers {
+        // The value may be a credential: it never gets into the message.
+        let wrong = || Error::new(Kind::Argument, format!("header `{name}` is not valid"));
+        let header: HeaderName = name.parse().map_err(|_| wrong())?;
+        let mut value: HeaderValue = value.parse().map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(header, value);
+    }
+    Ok(request)
+}
+
+async fn connect(host: &str, port: u16, tls: Option<&Arc<ClientConfig>>) -> Result<Stream> {
+    let unreachable = |e: io::Error| Error::new(Kind::Unreachable, format!("{host}:{port}: {e}"));
+    let tcp = TcpStream::connect((host, port))
+        .await
+        .map_err(unreachable)?;
+    tcp.set_nodelay(true).map_err(unreachable)?;
+    let Some(config) = tls else {
+        return Ok(Stream::Plain(tcp));
+    };
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|e| Error::new(Kind::Argument, format!("`{host}` cannot be verified: {e}")))?;
+    let tls = TlsConnector::from(config.clone()).connect(name, tcp).await;
+    let tls =
+        tls.map_err(|e| Error::new(Kind::Tls, format!("TLS with {host}:{port} failed: {e}")))?;
+    Ok(Stream::Tls(Box::new(tls)))
+}
+
+fn upgrade_error(error: WsError) -> Error {
+    match error {
+        WsError::Http(response) => refused(&response),
+        other => socket_error(other),
+    }
+}
+
+/// A refused upgrade; the session's dialect says later what the status means.
+fn refused(response: &Response) -> Error {
+    let status = response.status().as_u16();
+    let body = response.body().as_deref().unwrap_or_default();
+    let body = String::from_utf8_lossy(&body[..body.len().min(BODY_MAX_BYTES)]).into_owned();
+    let said = serde_json::from_str::<serde_json::Value>(&body).ok();
+    let text = |pointer: &str| said.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
+    let message = text("/error/message").or_else(|| text("/message"));
+    let provider = Provider {
+        kind: text("/error/type"),
+        code: text("/error/code"),
+        param: text("/error/param"),
+        http_status: Some(status),
+        body: Some(body).filter(|b| !b.is_empty()),
+        ..Provider::default()
+    };
+    let message = match message {
+        Some(message) => format!("the upgrade was refused with HTTP {status}: {message}"),
+        None => format!("the upgrade was refused with HTTP {status}"),
+    };
+    Error::new(Kind::Handshake, message).with_provider(provider)
+}
+
+/// An error of an open socket.
+pub fn socket_error(error: WsError) -> Error {
+    match error {
+        WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            let message =
+                format!("the server sent a message of {size} bytes: at most {max_size} are taken");
+            Error::new(Kind::Protocol, message)
+        }
+        WsError::Utf8(_) => Error::new(Kind::Protocol, "the server sent text that is not UTF-8"),
+        WsError::Protocol(why) if is_loss(&why.to_string()) => Error::new(
+            Kind::Lost,
+            "the connection was reset without a closing handshake",
+        ),
+        WsError::Protocol(why) => Error::new(Kind::Protocol, format!("WebSocket: {why}")),
+        WsError::Tls(why) => Error::new(Kind::Tls, why.to_string()),
+        other => Error::new(Kind::Lost, format!("the connection was lost: {other}")),
+    }
+}
+
+fn is_loss(why: &str) -> bool {
+    why.contains("without closing handshake")
+}
+
+/// TCP, or TLS over it.
+#[derive(Debug)]
+pub enum Stream {
+    /// `ws://`.
+    Plain(TcpStream),
+    /// `wss://`.
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Tls(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Tls(s) => Pin::new(s).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_flush(cx),
+            Self::Tls(s) => Pin::new(s).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Tls(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}

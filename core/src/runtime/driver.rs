@@ -1,0 +1,232 @@
+//! One task per session: the only place where the engine meets sockets, clocks and queues.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+
+use super::Count;
+use super::lanes::Lanes;
+use super::mailbox::{Mailbox, Pressure};
+use super::socket::{Happened, Socket};
+use crate::dialect::Dialect;
+use crate::engine::Engine;
+use crate::engine::io::{Command, Effect, Effects, Input, LinkId, Reply, Ticket};
+use crate::error::{Error, Kind, Result, Who};
+use crate::event::{End, Event, Unsent};
+use crate::net::ws::Spec;
+
+/// What the session's handles send to its task.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A command, and who waits for its reply.
+    Command(Command, Option<oneshot::Sender<Result<Reply>>>),
+    /// Close within this many milliseconds.
+    Close(u64),
+}
+
+/// The task of a session.
+pub(crate) struct Driver {
+    engine: Engine,
+    dialect: Arc<Dialect>,
+    spec: Arc<Spec>,
+    socket: Socket,
+    link: LinkId,
+    lanes: Lanes,
+    mailbox: Ends,
+    waiting: HashMap<Ticket, oneshot::Sender<Result<Reply>>>,
+    tickets: u64,
+    ready: watch::Sender<bool>,
+    opened: Instant,
+    fx: Effects,
+    over: bool,
+}
+
+/// Ends the mailbox even when the task is dropped in the middle.
+struct Ends(Arc<Mailbox>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.finish(End {
+            who: Who::App,
+            why: Kind::Cancelled,
+            close_code: None,
+            http_status: None,
+            expected: false,
+            mid_turn: false,
+            unsent: Unsent::default(),
+            message: "the runtime was shut down under the session".to_owned(),
+            error: None,
+        });
+    }
+}
+
+/// What woke the task.
+enum Woken {
+    Socket(Happened),
+    Message(Option<Message>),
+    Deadline,
+    Shutdown,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        engine: Engine,
+        dialect: Arc<Dialect>,
+        spec: Spec,
+        mailbox: Arc<Mailbox>,
+        uplink_max_ms: u64,
+        ready: watch::Sender<bool>,
+    ) -> Self {
+        Self {
+            engine,
+            dialect,
+            spec: Arc::new(spec),
+            socket: Socket::Gone,
+            link: LinkId(1),
+            lanes: Lanes::new(uplink_max_ms),
+            mailbox: Ends(mailbox),
+            waiting: HashMap::new(),
+            tickets: 0,
+            ready,
+            opened: Instant::now(),
+            fx: Effects::new(),
+            over: false,
+        }
+    }
+
+    /// Runs the session to its end. `close_ms` bounds a close that nobody bounded.
+    pub(crate) async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<Message>,
+        shutdown: Arc<Count>,
+        close_ms: u64,
+    ) {
+        self.input(Input::Open);
+        let mut listening = true;
+        let mut asked = false;
+        while !self.over {
+            let woken = self.next(&mut messages, listening, &shutdown, asked).await;
+            match woken {
+                Woken::Socket(happened) => self.happened(happened),
+                Woken::Message(Some(Message::Command(command, reply))) => {
+                    self.command(command, reply)
+                }
+                Woken::Message(Some(Message::Close(grace_ms))) => {
+                    self.input(Input::Close { grace_ms })
+                }
+                Woken::Message(None) => {
+                    listening = false;
+                    self.input(Input::Close { grace_ms: close_ms });
+                }
+                Woken::Deadline => self.input(Input::Timeout),
+                Woken::Shutdown => {
+                    asked = true;
+                    self.input(Input::Close { grace_ms: close_ms });
+                }
+            }
+        }
+        messages.close();
+        while let Ok(message) = messages.try_recv() {
+            if let Message::Command(command, reply) = message {
+                self.command(command, reply);
+            }
+        }
+    }
+
+    async fn next(
+        &mut self,
+        messages: &mut mpsc::Receiver<Message>,
+        listening: bool,
+        shutdown: &Count,
+        asked: bool,
+    ) -> Woken {
+        let deadline = self.engine.deadline();
+        let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
+        let has_room = self.lanes.has_room();
+        let (socket, lanes, dialect) = (&mut self.socket, &mut self.lanes, &self.dialect);
+        tokio::select! {
+            happened = poll_fn(|cx| socket.poll(cx, lanes, dialect)) => Woken::Socket(happened),
+            message = messages.recv(), if listening && has_room => Woken::Message(message),
+            () = sleep_until(at), if deadline.is_some() => Woken::Deadline,
+            () = shutdown.wanted(), if !asked => Woken::Shutdown,
+        }
+    }
+
+    fn happened(&mut self, happened: Happened) {
+        let link = self.link;
+        let input = match happened {
+            Happened::Up => Input::LinkUp(link),
+            Happened::Text(text) => Input::Text(link, text),
+            Happened::Binary(bytes) => Input::Binary(link, bytes),
+            Happened::Down(down) => Input::LinkDown(link, down, self.lanes.abandon()),
+        };
+        self.input(input);
+    }
+
+    fn command(&mut self, command: Command, reply: Option<oneshot::Sender<Result<Reply>>>) {
+        let ticket = reply.map(|reply| {
+            self.tickets += 1;
+            self.waiting.insert(Ticket(self.tickets), reply);
+            Ticket(self.tickets)
+        });
+        self.input(Input::Command(command, ticket));
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut fx = std::mem::take(&mut self.fx);
+        self.engine.handle(Instant::now(), input, &mut fx);
+        let mut dropped_ms = 0;
+        let mut is_full = false;
+        for effect in fx.drain(..) {
+            match effect {
+                Effect::Dial(link) => {
+                    self.link = link;
+                    self.socket = Socket::dial(self.spec.clone());
+                }
+                Effect::Send(_, frame) => dropped_ms += self.lanes.push(frame),
+                Effect::Hangup(_) => self.socket.hang_up(),
+                Effect::Abort(_) => self.socket = Socket::Gone,
+                Effect::Ready => drop(self.ready.send(true)),
+                Effect::Emit(event) => is_full |= self.mailbox.0.push(event) == Pressure::Full,
+                Effect::Reply(ticket, result) => self.reply(ticket, result),
+                Effect::End(end) => self.end(end),
+                Effect::Note(_) => {}
+            }
+        }
+        self.fx = fx;
+        if dropped_ms > 0 {
+            self.input(Input::UplinkDropped { ms: dropped_ms });
+        }
+        if is_full && !self.over {
+            self.input(Input::SlowReader);
+        }
+    }
+
+    /// Nobody waiting for an error must not mean that it is lost: it goes to the event stream.
+    fn reply(&mut self, ticket: Ticket, result: Result<Reply>) {
+        let Some(waiting) = self.waiting.remove(&ticket) else {
+            return;
+        };
+        if let Err(Err(error)) = waiting.send(result) {
+            self.tell(error);
+        }
+    }
+
+    fn tell(&self, error: Error) {
+        // What the server reported is in the stream already, and so is the end.
+        if !matches!(error.kind(), Kind::Server | Kind::Closed) {
+            let at_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.mailbox.0.push(Event::fault(at_ms, error, None));
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.over = true;
+        self.socket = Socket::Gone;
+        self.mailbox.0.finish(end);
+    }
+}

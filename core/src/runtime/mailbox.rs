@@ -1,0 +1,417 @@
+//! Events on their way to one reader. Bounded in bytes; one wake-up for a whole batch.
+
+use std::collections::VecDeque;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::dispatch::Post;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Body, End, Event};
+
+/// The queue between a session and whoever reads its events.
+#[derive(Debug)]
+pub struct Mailbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+    soft_bytes: usize,
+    hard_events: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Event>,
+    bytes: usize,
+    end: Option<End>,
+    waker: Option<Waker>,
+    fd: Option<WakeFd>,
+    post: Option<Arc<Post>>,
+}
+
+/// A descriptor that is readable while something waits.
+#[derive(Debug)]
+struct WakeFd {
+    reader: PipeReader,
+    writer: PipeWriter,
+    is_raised: bool,
+}
+
+/// What a look into the mailbox found.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// An event; it is yours.
+    Event(Event),
+    /// Nothing yet.
+    Empty,
+    /// Nothing any more.
+    End(End),
+}
+
+/// Whether the reader keeps up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pressure {
+    Fine,
+    Full,
+}
+
+impl Mailbox {
+    /// `soft_bytes` is where text is joined and audio dropped, `hard_events` where it is over.
+    pub(crate) fn new(soft_bytes: usize, hard_events: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            soft_bytes,
+            hard_events,
+        }
+    }
+
+    /// A panic elsewhere must not stop events: the queue is valid between any two statements.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, event: Event) -> Pressure {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return Pressure::Fine;
+        }
+        let was_empty = state.queue.is_empty();
+        state.add(event, self.soft_bytes);
+        let full = state.queue.len() >= self.hard_events || state.bytes > 4 * self.soft_bytes;
+        if was_empty {
+            self.wake(state);
+        }
+        if full { Pressure::Full } else { Pressure::Fine }
+    }
+
+    pub(super) fn finish(&self, end: End) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            state.end = Some(end);
+            self.wake(state);
+        }
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if let Some(fd) = &mut state.fd {
+            fd.raise();
+        }
+        let (waker, post) = (state.waker.take(), state.post.clone());
+        drop(state);
+        self.arrived.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let Some(post) = post {
+            post.schedule();
+        }
+    }
+
+    /// Takes the next event if there is one. Never blocks.
+    pub fn try_next(&self) -> Next {
+        self.lock().take()
+    }
+
+    /// Takes all events that wait, in order; the end stays for [`Mailbox::try_next`].
+    pub fn drain(&self, into: &mut Vec<Event>, most: usize) {
+        let mut state = self.lock();
+        while into.len() < most {
+            match state.pop() {
+                Some(event) => into.push(event),
+                None => break,
+            }
+        }
+        state.settle();
+    }
+
+    /// Waits for the next event, at most `within`. Blocks the calling thread.
+    pub fn next_within(&self, within: Duration) -> Next {
+        let idle = |state: &mut State| state.queue.is_empty() && state.end.is_none();
+        let waited = self.arrived.wait_timeout_while(self.lock(), within, idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.take()
+    }
+
+    /// The next event, or `None` at the end. Losing the future loses nothing.
+    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut state = self.lock();
+        match state.take() {
+            Next::Event(event) => Poll::Ready(Some(event)),
+            Next::End(_) => Poll::Ready(None),
+            Next::Empty => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// How the session ended, once it has.
+    pub fn end(&self) -> Option<End> {
+        self.lock().end.clone()
+    }
+
+    /// A descriptor that is readable while an event or the end waits. It belongs to the mailbox.
+    pub fn wakeup_fd(&self) -> Result<RawFd> {
+        let mut state = self.lock();
+        if state.fd.is_none() {
+            let (reader, writer) = std::io::pipe()
+                .map_err(|e| Error::new(Kind::Io, format!("no pipe for wake-ups: {e}")))?;
+            let mut fd = WakeFd {
+                reader,
+                writer,
+                is_raised: false,
+            };
+            if !state.queue.is_empty() || state.end.is_some() {
+                fd.raise();
+            }
+            state.fd = Some(fd);
+        }
+        Ok(state.fd.as_ref().map_or(-1, |fd| fd.reader.as_raw_fd()))
+    }
+
+    /// From now on callbacks read this mailbox.
+    pub(super) fn attach(&self, post: Arc<Post>) {
+        let mut state = self.lock();
+        state.post = Some(post);
+        if !state.queue.is_empty() || state.end.is_some() {
+            self.wake(state);
+        }
+    }
+
+    pub(super) fn detach(&self) {
+        self.lock().post = None;
+    }
+}
+
+impl State {
+    fn add(&mut self, event: Event, soft_bytes: usize) {
+        if self.bytes <= soft_bytes {
+            self.bytes += event.weight();
+            return self.queue.push_back(event);
+        }
+        if let Some(joined) = self.queue.back().and_then(|last| last.joined(&event)) {
+            let last = self.queue.pop_back().expect("there was a last event");
+            self.bytes = self.bytes - last.weight() + joined.weight();
+            return self.queue.push_back(joined);
+        }
+        self.bytes += event.weight();
+        self.queue.push_back(event);
+        while self.bytes > soft_bytes && self.drop_oldest_audio() {}
+    }
+
+    /// Puts a marker in the place of the oldest audio, or adds to the marker before it.
+    fn drop_oldest_audio(&mut self) -> bool {
+        let Some(index) = self.queue.iter().position(|e| e.audio().is_some()) else {
+            return false;
+        };
+        let event = self.queue[index].clone();
+        let item = event.item_id().unwrap_or_default();
+        let marker = index
+            .checked_sub(1)
+            .and_then(|before| match self.queue[before].body() {
+                Body::Gap {
+                    item_id,
+                    dropped_ms,
+                } if item_id == item => Some((before, *dropped_ms)),
+                _ => None,
+            });
+        let (index, gap) = match marker {
+            Some((before, ms)) => {
+                self.queue.remove(index);
+                (before, ms + event.audio_ms())
+            }
+            None => {
+                self.bytes += 200;
+                (index, event.audio_ms())
+            }
+        };
+        self.queue[index] = Event::gap(event.at_ms(), item.to_owned(), gap);
+        self.bytes = self.bytes.saturating_sub(event.weight());
+        true
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.queue.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(event.weight());
+        Some(event)
+    }
+
+    fn take(&mut self) -> Next {
+        let next = match (self.pop(), &self.end) {
+            (Some(event), _) => Next::Event(event),
+            (None, Some(end)) => Next::End(end.clone()),
+            (None, None) => Next::Empty,
+        };
+        self.settle();
+        next
+    }
+
+    /// The descriptor stays readable at the end: there is always that to be read.
+    fn settle(&mut self) {
+        if self.queue.is_empty() && self.end.is_none() {
+            if let Some(fd) = &mut self.fd {
+                fd.lower();
+            }
+        }
+    }
+}
+
+impl WakeFd {
+    /// One byte at most is ever in the pipe, so neither side can block.
+    fn raise(&mut self) {
+        if !self.is_raised && self.writer.write_all(&[1]).is_ok() {
+            self.is_raised = true;
+        }
+    }
+
+    fn lower(&mut self) {
+        if self.is_raised && self.reader.read_exact(&mut [0]).is_ok() {
+            self.is_raised = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Who;
+    use crate::event::{Origin, Unsent};
+    use crate::wire::ServerEvent;
+    use crate::wire::server::{AudioDelta, Delta};
+    use bytes::Bytes;
+
+    fn text(piece: &str) -> Event {
+        let delta = Delta {
+            item_id: "i".into(),
+            delta: Some(piece.into()),
+            ..Delta::default()
+        };
+        Event::wire(ServerEvent::TextDelta(delta), Origin::default())
+    }
+
+    fn audio(item: &str, ms: u64) -> Event {
+        let audio = Bytes::from(vec![0; ms as usize * 48]);
+        let delta = AudioDelta {
+            item_id: item.into(),
+            audio,
+            ..AudioDelta::default()
+        };
+        Event::wire(
+            ServerEvent::AudioDelta(delta),
+            Origin {
+                audio_ms: ms,
+                ..Origin::default()
+            },
+        )
+    }
+
+    fn control(name: &str) -> Event {
+        let event = ServerEvent::from_fields(name, crate::wire::Map::new());
+        Event::wire(event, Origin::default())
+    }
+
+    fn end() -> End {
+        End {
+            who: Who::App,
+            why: Kind::Closed,
+            close_code: None,
+            http_status: None,
+            expected: true,
+            mid_turn: false,
+            unsent: Unsent::default(),
+            message: String::new(),
+            error: None,
+        }
+    }
+
+    fn names(mailbox: &Mailbox) -> Vec<String> {
+        let mut events = Vec::new();
+        mailbox.drain(&mut events, usize::MAX);
+        events.iter().map(|e| e.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_slow_reader_gets_joined_text_a_marker_for_dropped_audio_and_all_control() {
+        let mailbox = Mailbox::new(10_000, 1_000);
+        mailbox.push(control("response.created"));
+        for _ in 0..10 {
+            mailbox.push(audio("i", 100));
+        }
+        mailbox.push(control("response.done"));
+        let mut events = Vec::new();
+        mailbox.drain(&mut events, usize::MAX);
+        let heard: u64 = events.iter().map(Event::audio_ms).sum();
+        let gaps: Vec<_> = events
+            .iter()
+            .filter_map(|e| match e.body() {
+                Body::Gap { dropped_ms, .. } => Some(*dropped_ms),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(gaps.len(), 1, "one marker");
+        assert_eq!(heard + gaps[0], 1_000, "every millisecond is heard or told");
+        assert_eq!(
+            (events[0].name(), events.last().expect("events").name()),
+            ("response.created", "response.done")
+        );
+    }
+
+    #[test]
+    fn text_is_joined_only_when_the_bound_is_reached_and_nothing_of_it_is_lost() {
+        let mailbox = Mailbox::new(1_000, 1_000);
+        for i in 0..100 {
+            mailbox.push(text(&format!("{i} ")));
+        }
+        let mut events = Vec::new();
+        mailbox.drain(&mut events, usize::MAX);
+        assert!(events.len() < 20);
+        let all: String = events.iter().filter_map(Event::text).collect();
+        assert_eq!(all, (0..100).map(|i| format!("{i} ")).collect::<String>());
+    }
+
+    #[test]
+    fn too_many_control_events_are_reported_and_kept() {
+        let mailbox = Mailbox::new(1 << 20, 3);
+        assert_eq!(mailbox.push(control("a")), Pressure::Fine);
+        mailbox.push(control("b"));
+        assert_eq!(mailbox.push(control("c")), Pressure::Full);
+        assert_eq!(names(&mailbox), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_exactly_while_something_waits() {
+        let mailbox = Mailbox::new(1 << 20, 100);
+        let fd = mailbox.wakeup_fd().expect("a pipe");
+        let raised = |m: &Mailbox| m.lock().fd.as_ref().expect("made").is_raised;
+        assert_eq!(mailbox.wakeup_fd().expect("the same"), fd);
+        mailbox.push(text("a"));
+        mailbox.push(control("b"));
+        assert!(raised(&mailbox));
+        assert!(matches!(mailbox.try_next(), Next::Event(_)));
+        assert!(raised(&mailbox), "one is left");
+        assert!(matches!(mailbox.try_next(), Next::Event(_)));
+        assert!(!raised(&mailbox));
+        mailbox.finish(end());
+        assert!(matches!(mailbox.try_next(), Next::End(_)));
+        assert!(raised(&mailbox), "the end can be read again");
+    }
+
+    #[test]
+    fn nothing_comes_after_the_end_and_there_is_only_one() {
+        let mailbox = Mailbox::new(1 << 20, 100);
+        mailbox.push(control("a"));
+        mailbox.finish(end());
+        mailbox.push(control("b"));
+        mailbox.finish(End {
+            expected: false,
+            ..end()
+        });
+        assert!(matches!(mailbox.try_next(), Next::Event(_)));
+        assert!(matches!(
+            mailbox.next_within(Duration::ZERO),
+            Next::End(End { expected: true, .. })
+        ));
+    }
+}

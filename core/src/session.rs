@@ -1,0 +1,322 @@
+//! The session as an application holds it: it sends commands and reads a mailbox. No logic here.
+
+use std::future::{Future, poll_fn};
+use std::os::fd::RawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::dialect::Dialect;
+use crate::engine::history::Segment;
+use crate::engine::io::{Command, Reply};
+use crate::error::{Error, Kind, Result};
+use crate::event::{End, Event};
+use crate::runtime::dispatch::{Handler, in_callback};
+use crate::runtime::mailbox::{Mailbox, Next};
+use crate::runtime::{Message, Runtime, check_not_forked};
+use crate::wire::client::{
+    Append, Empty, ItemCreate, ItemId, ItemTruncate, ResponseCancel, ResponseCreate, SessionUpdate,
+};
+use crate::wire::{ClientEvent, Item, Map, Session as Settings};
+
+/// One conversation. Cheap to clone; all methods may be called from any thread and from callbacks,
+/// and none but those that say so blocks.
+///
+/// When the last clone is dropped, the session is closed.
+#[derive(Clone, Debug)]
+pub struct Session(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    commands: mpsc::Sender<Message>,
+    mailbox: Arc<Mailbox>,
+    ready: watch::Receiver<bool>,
+    dialect: Arc<Dialect>,
+    runtime: Runtime,
+    close_ms: u64,
+}
+
+/// The answer to a command, once the server has given it. Need not be awaited: an error that
+/// nobody waits for comes as an event.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<Reply>>);
+
+impl Future for Pending {
+    type Output = Result<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let lost = |_| Err(Error::new(Kind::Closed, "the session ended"));
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|answer| answer.unwrap_or_else(lost))
+    }
+}
+
+impl Session {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Message>,
+        mailbox: Arc<Mailbox>,
+        ready: watch::Receiver<bool>,
+        dialect: Arc<Dialect>,
+        runtime: Runtime,
+        close_ms: u64,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            commands,
+            mailbox,
+            ready,
+            dialect,
+            runtime,
+            close_ms,
+        }))
+    }
+
+    // ---- life -----------------------------------------------------------------------------------
+
+    /// Waits until the server has greeted and acknowledged the first settings. Fails with the
+    /// reason when the session ends before.
+    pub async fn opened(&self) -> Result<()> {
+        let mut ready = self.0.ready.clone();
+        match ready.wait_for(|ready| *ready).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.end().map_or_else(
+                || Error::new(Kind::Closed, "the session ended"),
+                |end| end.to_error(),
+            )),
+        }
+    }
+
+    /// Asks for the end: what is queued is sent, then the closing handshake is made, all within
+    /// `within`. Returns at once; closing twice is one close.
+    pub fn close_within(&self, within: Duration) {
+        let ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let close = Message::Close(ms);
+        if let Err(mpsc::error::TrySendError::Full(close)) = self.0.commands.try_send(close) {
+            // The queue is full of commands, so the close waits behind them, off this thread.
+            let commands = self.0.commands.clone();
+            let _ = self.0.runtime.spawn(async move {
+                let _ = commands.send(close).await;
+            });
+        }
+    }
+
+    /// [`Session::close_within`] the time of the options.
+    pub fn close(&self) {
+        self.close_within(Duration::from_millis(self.0.close_ms));
+    }
+
+    /// Reads and drops what events are left, and returns the end.
+    pub async fn closed(&self) -> End {
+        while self.next().await.is_some() {}
+        self.end().expect("a mailbox without events has an end")
+    }
+
+    /// How the session ended, once it has. Events may still wait.
+    pub fn end(&self) -> Option<End> {
+        self.0.mailbox.end()
+    }
+
+    // ---- events ---------------------------------------------------------------------------------
+
+    /// The next event, or `None` at the end. Dropping the future loses no event.
+    pub async fn next(&self) -> Option<Event> {
+        poll_fn(|cx| self.0.mailbox.poll_next(cx)).await
+    }
+
+    /// The next event if there is one.
+    pub fn try_next(&self) -> Next {
+        self.0.mailbox.try_next()
+    }
+
+    /// Waits for the next event. Blocks the calling thread; fails in a callback.
+    pub fn next_within(&self, within: Duration) -> Result<Next> {
+        check_not_forked()?;
+        if in_callback() && !within.is_zero() {
+            return Err(Error::new(
+                Kind::WouldDeadlock,
+                "a callback cannot wait for events",
+            ));
+        }
+        Ok(self.0.mailbox.next_within(within))
+    }
+
+    /// Takes up to `most` events that wait, in order.
+    pub fn drain(&self, into: &mut Vec<Event>, most: usize) {
+        self.0.mailbox.drain(into, most);
+    }
+
+    /// A descriptor that is readable while an event or the end waits, for a host's own loop. It
+    /// belongs to the session: only poll it.
+    pub fn wakeup_fd(&self) -> Result<RawFd> {
+        self.0.mailbox.wakeup_fd()
+    }
+
+    /// From now on `handler` gets the events, on a callback thread.
+    pub fn deliver_to(&self, handler: Box<dyn Handler>) -> Result<()> {
+        self.0.runtime.attach(&self.0.mailbox, handler)
+    }
+
+    // ---- commands -------------------------------------------------------------------------------
+
+    fn command(&self, command: Command) -> Result<Pending> {
+        let (reply, pending) = oneshot::channel();
+        self.put(Message::Command(command, Some(reply)))?;
+        Ok(Pending(pending))
+    }
+
+    fn put(&self, message: Message) -> Result<()> {
+        check_not_forked()?;
+        self.0
+            .commands
+            .try_send(message)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Error::new(
+                    Kind::QueueFull,
+                    "commands come faster than they can be sent",
+                ),
+                mpsc::error::TrySendError::Closed(_) => {
+                    Error::new(Kind::Closed, "the session is closed")
+                }
+            })
+    }
+
+    /// Sends a typed event.
+    pub fn send(&self, event: ClientEvent) -> Result<Pending> {
+        self.command(Command::Send(event))
+    }
+
+    /// Sends an event given as JSON text by its canonical name; unknown fields pass as they are.
+    pub fn send_json(&self, json: impl Into<String>) -> Result<Pending> {
+        self.command(Command::Json(json.into()))
+    }
+
+    /// Sends a text frame as it is, without any check. For tests of servers.
+    #[doc(hidden)]
+    pub fn send_frame(&self, frame: impl Into<String>) -> Result<Pending> {
+        self.command(Command::Frame(frame.into()))
+    }
+
+    /// Appends audio in the input format of the session: whole samples, mono.
+    pub fn append(&self, audio: impl Into<Bytes>) -> Result<()> {
+        let append = Append {
+            audio: audio.into(),
+        };
+        self.put(Message::Command(
+            Command::Send(ClientEvent::Append(append)),
+            None,
+        ))
+    }
+
+    /// Changes settings: absent keys keep their values, null clears.
+    pub fn update(&self, patch: Settings) -> Result<Pending> {
+        self.send(ClientEvent::SessionUpdate(SessionUpdate { session: patch }))
+    }
+
+    /// Makes a turn of the audio appended so far. Asks for no response.
+    pub fn commit(&self) -> Result<Pending> {
+        self.send(ClientEvent::BufferCommit(Empty::default()))
+    }
+
+    /// Forgets the audio appended since the last turn.
+    pub fn clear(&self) -> Result<Pending> {
+        self.send(ClientEvent::BufferClear(Empty::default()))
+    }
+
+    /// Puts a text of the customer into the conversation. Asks for no response.
+    pub fn send_text(&self, text: impl Into<String>) -> Result<Pending> {
+        self.create_item(Item::user_text(text), None)
+    }
+
+    /// Answers a function call. Asks for no response.
+    pub fn answer_call(
+        &self,
+        call_id: impl Into<String>,
+        output: impl Into<String>,
+    ) -> Result<Pending> {
+        self.create_item(Item::function_call_output(call_id, output), None)
+    }
+
+    /// Puts an item into the conversation, at the end or after another (`root` for the start).
+    pub fn create_item(&self, item: Item, previous_item_id: Option<String>) -> Result<Pending> {
+        self.send(ClientEvent::ItemCreate(ItemCreate {
+            previous_item_id,
+            item,
+        }))
+    }
+
+    /// Asks for an item with its audio; it comes as an event.
+    pub fn retrieve_item(&self, item_id: impl Into<String>) -> Result<Pending> {
+        self.send(ClientEvent::ItemRetrieve(ItemId {
+            item_id: item_id.into(),
+        }))
+    }
+
+    /// Removes an item.
+    pub fn delete_item(&self, item_id: impl Into<String>) -> Result<Pending> {
+        self.send(ClientEvent::ItemDelete(ItemId {
+            item_id: item_id.into(),
+        }))
+    }
+
+    /// Tells the server how much of an agent's audio was heard.
+    pub fn truncate_item(
+        &self,
+        item_id: impl Into<String>,
+        content_index: u32,
+        audio_end_ms: u64,
+    ) -> Result<Pending> {
+        let item_id = item_id.into();
+        self.send(ClientEvent::ItemTruncate(ItemTruncate {
+            item_id,
+            content_index,
+            audio_end_ms,
+        }))
+    }
+
+    /// Asks for a response; `overrides` are fields of the wire's `response` for this one.
+    pub fn respond(&self, overrides: Option<Map>) -> Result<Pending> {
+        self.send(ClientEvent::ResponseCreate(ResponseCreate {
+            response: overrides,
+        }))
+    }
+
+    /// Stops a response; without an id, the one that runs.
+    pub fn cancel(&self, response_id: Option<String>) -> Result<Pending> {
+        self.send(ClientEvent::ResponseCancel(ResponseCancel { response_id }))
+    }
+
+    /// The conversation so far, in its order.
+    pub async fn history(&self) -> Result<Vec<Segment>> {
+        match self.command(Command::History)?.await? {
+            Reply::History(segments) => Ok(segments),
+            Reply::Done { .. } | Reply::Settings(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The settings that the server acknowledged.
+    pub async fn settings(&self) -> Result<Settings> {
+        match self.command(Command::Settings)?.await? {
+            Reply::Settings(settings) => Ok(settings),
+            Reply::Done { .. } | Reply::History(_) => Ok(Settings::new()),
+        }
+    }
+
+    /// What this endpoint can do, as its dialect's table says: `caps`, `limits`, `voices`.
+    pub fn capabilities(&self) -> Value {
+        let table = self.0.dialect.table();
+        json!({
+            "dialect": table.name, "caps": table.caps, "limits": table.limits,
+            "voices": table.voices, "server_tools": table.server_tools,
+        })
+    }
+
+    /// The runtime that carries this session.
+    pub fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+}
