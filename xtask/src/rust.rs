@@ -84,6 +84,12 @@ pub(crate) fn tests(plan: &Plan) -> Done<Outcome> {
 }
 
 fn nextest(plan: &Plan) -> Command {
+    // A filter skips nearly everything, which is no news.
+    let last = if plan.filter.is_some() {
+        "fail"
+    } else {
+        "skip"
+    };
     let mut cargo = sh::cargo();
     cargo
         .args([
@@ -94,7 +100,7 @@ fn nextest(plan: &Plan) -> Command {
             "--no-tests",
             "pass",
         ])
-        .args(["--status-level", "slow", "--final-status-level", "skip"])
+        .args(["--status-level", "slow", "--final-status-level", last])
         .args(["--hide-progress-bar", "--color", "never"])
         .args(plan.filter.as_ref());
     plan.prepare(&mut cargo);
