@@ -344,10 +344,9 @@ fn forbidden_words(source: &Source, list: &[&str]) -> Vec<String> {
         }
     }
     for pair in words(&source.code).windows(2) {
-        if let Some(wanted) = list.iter().find(|w| w.strip_suffix('!') == Some(pair[0])) {
-            if pair[1] == "!" {
-                found.insert(format!("`{wanted}`"));
-            }
+        let wanted = list.iter().find(|w| w.strip_suffix('!') == Some(pair[0]));
+        if let Some(wanted) = wanted.filter(|_| pair[1] == "!") {
+            found.insert(format!("`{wanted}`"));
         }
     }
     found.into_iter().collect()
