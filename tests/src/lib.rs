@@ -1,1 +1,3 @@
 //! Everything that needs two crates: simulator, flows, vectors, faces.
+
+pub mod flow;
