@@ -6,9 +6,10 @@
 //!                           oldest: optional and repeated units that may still take events
 //!                           newest: the unit the runner waits for
 //! ```
-//! An event goes to the oldest unit of the window that can take it; this closes all units before
+//! An event goes to the newest unit of the window that can take it; this closes all units before
 //! it. What the window cannot take goes to the `~` lines, then to the pending lines, and is
 //! unexpected otherwise. The first line that fits wins, so the same events give the same result.
+//! Newest first, because an optional line must not take the event a required one waits for.
 
 use serde_json::Value;
 
@@ -94,20 +95,33 @@ impl Matcher {
             .map(|open| &open.cue)
     }
 
-    /// Offers the next event of the stream.
-    pub fn take(&mut self, event: &Value, bindings: &mut Bindings) -> Fit {
-        let name = event
-            .get("type")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+    /// Offers an event to the window alone; whether a line took it.
+    pub fn take_early(&mut self, event: &Value, bindings: &mut Bindings) -> bool {
+        let name = name_of(event);
+        let stream = self.stream;
         let mut near = None;
-        let mut offer = |open: &mut Open| open.take(self.stream, name, event, bindings, &mut near);
+        let mut offer = |open: &mut Open| open.take(stream, name, event, bindings, &mut near);
+        self.offer_window(&mut offer)
+    }
+
+    fn offer_window(&mut self, offer: &mut dyn FnMut(&mut Open) -> bool) -> bool {
         let hit = self
             .window
             .iter_mut()
-            .position(|unit| unit.members.iter_mut().any(&mut offer));
+            .rposition(|unit| unit.members.iter_mut().any(&mut *offer));
         if let Some(unit) = hit {
             self.window.drain(..unit);
+        }
+        hit.is_some()
+    }
+
+    /// Offers the next event of the stream.
+    pub fn take(&mut self, event: &Value, bindings: &mut Bindings) -> Fit {
+        let name = name_of(event);
+        let stream = self.stream;
+        let mut near = None;
+        let mut offer = |open: &mut Open| open.take(stream, name, event, bindings, &mut near);
+        if self.offer_window(&mut offer) {
             return Fit::Taken;
         }
         if self.floats.iter_mut().any(&mut offer) {
@@ -125,6 +139,13 @@ impl Matcher {
         }
         Fit::Unexpected(near.unwrap_or_else(|| "no open line names this event".into()))
     }
+}
+
+fn name_of(event: &Value) -> &str {
+    event
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 impl Unit {

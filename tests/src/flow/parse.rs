@@ -306,8 +306,8 @@ fn known_marks(steps: &[Step]) -> Parsed<()> {
             continue;
         };
         for select in selects(assertion) {
-            let used = select.since.iter().chain(&select.until);
-            for name in used.filter(|name| !marks.contains(*name)) {
+            let mut used = select.since.iter().chain(&select.until);
+            if let Some(name) = used.find(|name| !marks.contains(*name)) {
                 return Err(FlowError {
                     place: step.place.clone(),
                     expected: "a mark that stands above".into(),

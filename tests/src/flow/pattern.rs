@@ -314,16 +314,15 @@ fn term(scan: &mut Scan<'_>) -> Parsed<Term> {
         scan.need(")")?;
         return Ok(Term::Count(events));
     }
-    let functions: [(&str, fn(String) -> Term); 3] = [
-        ("len(", Term::Length),
-        ("pcm-bytes(", Term::PcmBytes),
-        ("line(", Term::Line),
-    ];
-    for (name, make) in functions {
+    for name in ["len(", "pcm-bytes(", "line("] {
         if scan.eat(name) {
             let variable = scan.variable()?;
             scan.need(")")?;
-            return Ok(make(variable));
+            return Ok(match name {
+                "len(" => Term::Length(variable),
+                "pcm-bytes(" => Term::PcmBytes(variable),
+                _ => Term::Line(variable),
+            });
         }
     }
     scan.fail(TERM)

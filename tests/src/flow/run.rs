@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
 
-use super::ast::{Assertion, Common, Expect, Flow, Message, Pattern, Stream, Verb};
+use super::ast::{Assertion, Common, Expect, Flow, Message, Pattern, Role, Stream, Verb};
 use super::check::{Evidence, Logged};
 use super::expand::{Act, Cue, expand};
 use super::matcher::{Fit, Matcher};
@@ -141,6 +141,9 @@ impl<'a> Runner<'a> {
 
     fn act(&mut self, cue: &Cue) -> Outcome {
         self.pending_steps.extend(cue.pending.clone());
+        if matches!(cue.act, Act::Send(_) | Act::Drive(_)) {
+            self.catch_up()?;
+        }
         match &cue.act {
             Act::Send(message) => self.send(message),
             Act::Expect(expects) => self.expect(expects, cue),
@@ -158,8 +161,8 @@ impl<'a> Runner<'a> {
     fn scripted(&mut self, text: String) -> Outcome {
         self.need_open()?;
         match self.flow.role {
-            super::ast::Role::Session => self.stage.send(&text),
-            super::ast::Role::ClientUnderTest => self.stage.serve(ServerAct::Text(text)),
+            Role::Session => self.stage.send(&text),
+            Role::ClientUnderTest => self.stage.serve(ServerAct::Text(text)),
         }
         .map_err(|error| error.to_string())
     }
@@ -262,6 +265,21 @@ impl<'a> Runner<'a> {
 
     fn drain(&mut self) -> Outcome {
         while matches!(self.phase, Phase::Open) && self.fetch(0)? {}
+        Ok(())
+    }
+
+    /// What happened before the next action belongs to the lines before it.
+    fn catch_up(&mut self) -> Outcome {
+        self.drain()?;
+        for lane in [&mut self.app, &mut self.sent] {
+            while let Some(index) = lane.waiting.front() {
+                let event = &self.log[*index].event;
+                if !lane.matcher.take_early(event, &mut self.bindings) {
+                    break;
+                }
+                lane.waiting.pop_front();
+            }
+        }
         Ok(())
     }
 
@@ -383,10 +401,10 @@ impl<'a> Runner<'a> {
     }
 
     /// Waits for what is owed, listens for what is unexpected, and ends the session.
-    fn finish(&mut self) -> Result<(), (Option<Cue>, String)> {
+    fn finish(&mut self) -> Result<(), (Option<Box<Cue>>, String)> {
         let plain = |reason| (None, reason);
         while let Some(cue) = self.app.matcher.owed().cloned() {
-            let blame = |reason| (Some(cue.clone()), reason);
+            let blame = |reason| (Some(Box::new(cue.clone())), reason);
             if self.offer(Stream::App).map_err(blame)? {
                 continue;
             }
