@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::stage::{End, OpenSpec, Seen, Sound, Stage, StageError};
+use super::stage::{End, OpenSpec, Seen, ServerAct, Sound, Stage, StageError};
 use super::{Options, Summary, Verdict, parse_common, parse_flows, run};
 
 /// Plays back one batch of events for each event the application sends.
@@ -42,6 +42,12 @@ impl Stage for Playback {
 
     fn wait(&mut self, _: u32) {}
 
+    fn serve(&mut self, act: ServerAct) -> Result<(), StageError> {
+        self.sent.push(format!("{act:?}"));
+        self.release();
+        Ok(())
+    }
+
     fn close(&mut self) {
         let end = End {
             why: "closed".into(),
@@ -56,7 +62,11 @@ impl Stage for Playback {
 impl Playback {
     fn release(&mut self) {
         let batch = self.batches.pop_front().unwrap_or_default();
-        self.ready.extend(batch.into_iter().map(Seen::Event));
+        self.ready
+            .extend(batch.into_iter().map(|event| match event.get("sent") {
+                Some(_) => Seen::Sent(event),
+                None => Seen::Event(event),
+            }));
     }
 }
 
@@ -355,4 +365,30 @@ fn a_refused_opening_is_an_end() {
             report.verdict
         );
     }
+}
+
+#[test]
+fn a_client_under_test_is_judged_by_what_it_sends_and_by_what_it_tells() {
+    let sent = |name| ev(name, json!({"sent": true}));
+    let greeting = || vec![sent("session.update")];
+    let head = "role: client-under-test\n";
+    let steps = ">? session.update\n% app session.update {a:1}\n> session.update\n\
+                 < error {a:1}\n^ error {a:1}\n! none sent response.cancel";
+    let told = || vec![ev("error", json!({"a": 1}))];
+    let good = vec![greeting(), vec![sent("session.update")], told()];
+    assert_eq!(play_as("p", head, steps, good).verdict, Verdict::Passed);
+    let extra = vec![
+        greeting(),
+        greeting(),
+        vec![told().remove(0), sent("response.cancel")],
+    ];
+    assert!(matches!(
+        play_as("p", head, steps, extra).verdict,
+        Verdict::Failed(_)
+    ));
+    let silent = vec![greeting(), vec![], told()];
+    assert!(matches!(
+        play_as("p", head, steps, silent).verdict,
+        Verdict::Failed(_)
+    ));
 }
