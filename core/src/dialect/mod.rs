@@ -209,7 +209,7 @@ impl Dialect {
     /// Client: reads a frame of the server.
     pub fn decode_server(&self, raw: &str) -> Result<Decoded<ServerEvent>, Malformed> {
         let envelope = Envelope::parse(raw)?;
-        let name = self.names.from_wire(envelope.name(), true);
+        let name = self.names.canonical(envelope.name(), true);
         let event_id = envelope.event_id();
         if name == AUDIO_DELTA {
             let event = ServerEvent::AudioDelta(AudioDelta::decode(&envelope)?);
@@ -234,7 +234,7 @@ impl Dialect {
     pub fn decode_client(&self, raw: &str) -> Result<Decoded<ClientFrame>, Malformed> {
         let envelope = Envelope::parse(raw)?;
         let aliases = !self.table.strict;
-        let name = self.names.from_wire(envelope.name(), aliases);
+        let name = self.names.canonical(envelope.name(), aliases);
         let event_id = envelope.event_id();
         if name == APPEND {
             let event = ClientFrame::Append(Append::decode(&envelope)?);

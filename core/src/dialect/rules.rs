@@ -70,16 +70,14 @@ impl Names {
     }
 
     /// The canonical name of what the peer spelled.
-    pub(super) fn from_wire<'a>(&'a self, wire: &'a str, aliases: bool) -> &'a str {
+    pub(super) fn canonical<'a>(&'a self, wire: &'a str, aliases: bool) -> &'a str {
         if let Some(canonical) = self.from_wire.get(wire) {
             return canonical;
         }
-        if aliases {
-            if let Some((_, canonical)) = EVENT_ALIASES.iter().find(|(old, _)| *old == wire) {
-                return canonical;
-            }
-        }
-        wire
+        let alias = EVENT_ALIASES
+            .iter()
+            .find(|(old, _)| aliases && *old == wire);
+        alias.map_or(wire, |(_, canonical)| canonical)
     }
 }
 

@@ -413,10 +413,10 @@ impl Engine {
                 fx.push(Effect::Emit(Event::wire(*end, origin)));
             }
         }
-        if let ServerEvent::SessionUpdated(e) = &event {
-            if self.config.updated(&e.session, &self.dialect) == Acknowledged::Repeated {
-                return fx.push(Effect::Note("repeated session.updated".to_owned()));
-            }
+        if let ServerEvent::SessionUpdated(e) = &event
+            && self.config.updated(&e.session, &self.dialect) == Acknowledged::Repeated
+        {
+            return fx.push(Effect::Note("repeated session.updated".to_owned()));
         }
         rewritten |= self.seen(at_ms, &mut event);
         let proven = self.requests.proven(&event);

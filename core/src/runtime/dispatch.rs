@@ -44,11 +44,11 @@ pub(super) struct Dispatch {
 /// A session's place in the pool.
 pub(super) struct Post {
     mailbox: Arc<Mailbox>,
-    lane: Sender<Arc<Post>>,
+    lane: Sender<Arc<Self>>,
     handler: Mutex<Option<Box<dyn Handler>>>,
     /// At most one entry of a post is in its lane, which bounds the lane by the sessions.
     is_scheduled: AtomicBool,
-    myself: std::sync::Weak<Post>,
+    myself: std::sync::Weak<Self>,
 }
 
 /// Events handed over before another session of the same thread has its turn.

@@ -250,10 +250,9 @@ impl State {
 
     /// The descriptor stays readable at the end: there is always that to be read.
     fn settle(&mut self) {
-        if self.queue.is_empty() && self.end.is_none() {
-            if let Some(fd) = &mut self.fd {
-                fd.lower();
-            }
+        let is_idle = self.queue.is_empty() && self.end.is_none();
+        if let Some(fd) = self.fd.as_mut().filter(|_| is_idle) {
+            fd.lower();
         }
     }
 }

@@ -143,11 +143,11 @@ impl Open {
                 .map_err(socket_error)?;
             self.dirty = true;
         }
-        if self.dirty {
-            if let Poll::Ready(flushed) = Pin::new(&mut self.ws).poll_flush(cx) {
-                flushed.map_err(socket_error)?;
-                self.dirty = false;
-            }
+        if self.dirty
+            && let Poll::Ready(flushed) = Pin::new(&mut self.ws).poll_flush(cx)
+        {
+            flushed.map_err(socket_error)?;
+            self.dirty = false;
         }
         Ok(())
     }
