@@ -2,17 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::{mpsc, watch};
 
 use crate::dialect::Dialect;
-use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::net::{tls, ws};
 use crate::options::Options;
-use crate::runtime::mailbox::Mailbox;
-use crate::runtime::{Driver, Runtime};
+use crate::runtime::{Launch, Runtime};
 use crate::session::Session;
 
 /// Opens sessions at one endpoint. Cheap to clone.
@@ -34,9 +28,6 @@ impl fmt::Debug for Secret {
         f.write_str("[secret]")
     }
 }
-
-/// Commands that a session takes before the caller is told to slow down.
-const COMMANDS: usize = 1_024;
 
 impl Default for Client {
     fn default() -> Self {
@@ -108,33 +99,15 @@ impl Client {
     /// Begins a session and returns at once; see [`Session::opened`]. Fails for what is known to
     /// be wrong before dialling: options, URL, model name, a missing credential.
     pub fn open(&self, options: Options) -> Result<Session> {
-        let spec = self.spec(&options)?;
+        let close_ms = options.close_timeout_ms;
+        let launch = self.launch(options)?;
         let runtime = match &self.runtime {
             Some(runtime) => runtime.clone(),
             None => Runtime::shared()?,
         };
-        let seed = match options.seed {
-            Some(seed) => seed,
-            None => random()?,
-        };
-        let mailbox = Arc::new(Mailbox::new(options.mailbox_bytes, options.mailbox_events));
-        let (uplink_max_ms, close_ms) = (options.uplink_max_ms, options.close_timeout_ms);
-        let engine = Engine::new(self.dialect.clone(), options, seed)?;
-        let (ready, is_ready) = watch::channel(false);
-        let (commands, messages) = mpsc::channel(COMMANDS);
-        let driver = Driver::new(
-            engine,
-            self.dialect.clone(),
-            spec,
-            mailbox.clone(),
-            uplink_max_ms,
-            ready,
-        );
-        runtime.spawn(driver.run(messages, runtime.closing(), close_ms))?;
+        let launched = runtime.launch(launch)?;
         Ok(Session::new(
-            commands,
-            mailbox,
-            is_ready,
+            launched,
             self.dialect.clone(),
             runtime,
             close_ms,
@@ -148,7 +121,7 @@ impl Client {
         Ok(session)
     }
 
-    fn spec(&self, options: &Options) -> Result<ws::Spec> {
+    fn launch(&self, options: Options) -> Result<Launch> {
         let waived = options.waived()?;
         let model = options.model.as_deref();
         let model = model.map(|m| self.dialect.model_name(options.folder.as_deref(), m));
@@ -162,12 +135,13 @@ impl Client {
             None if has_credential(&headers) || is_loopback(&url) => {}
             None => return Err(self.no_key(&url)),
         }
-        Ok(ws::Spec {
+        let (dialect, extra_ca) = (self.dialect.clone(), self.extra_ca.clone());
+        Ok(Launch {
+            dialect,
             url,
             headers,
-            tls: tls::client(self.extra_ca.as_deref())?,
-            connect: Duration::from_millis(options.connect_timeout_ms),
-            handshake: Duration::from_millis(options.handshake_timeout_ms),
+            extra_ca,
+            options,
         })
     }
 
@@ -202,13 +176,6 @@ fn is_loopback(url: &str) -> bool {
         || host
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
-}
-
-fn random() -> Result<u64> {
-    let mut bytes = [0; 8];
-    let filled = tls::provider().secure_random.fill(&mut bytes);
-    filled.map_err(|_| Error::new(Kind::Io, "the system has no random numbers"))?;
-    Ok(u64::from_le_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{End, Event};
 use crate::runtime::dispatch::{Handler, in_callback};
 use crate::runtime::mailbox::{Mailbox, Next};
-use crate::runtime::{Message, Runtime, check_not_forked};
+use crate::runtime::{Launched, Message, Runtime, check_not_forked};
 use crate::wire::client::{
     Append, Empty, ItemCreate, ItemId, ItemTruncate, ResponseCancel, ResponseCreate, SessionUpdate,
 };
@@ -59,13 +59,16 @@ impl Future for Pending {
 
 impl Session {
     pub(crate) fn new(
-        commands: mpsc::Sender<Message>,
-        mailbox: Arc<Mailbox>,
-        ready: watch::Receiver<bool>,
+        launched: Launched,
         dialect: Arc<Dialect>,
         runtime: Runtime,
         close_ms: u64,
     ) -> Self {
+        let Launched {
+            commands,
+            mailbox,
+            ready,
+        } = launched;
         Self(Arc::new(Shared {
             commands,
             mailbox,

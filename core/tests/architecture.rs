@@ -13,7 +13,22 @@ const EDGES: &[(&str, &[&str])] = &[
             "session", "call", "runtime", "options", "event", "error", "dialect",
         ],
     ),
-    ("session", &["call", "runtime", "options", "event", "error"]),
+    // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
+    // decides.
+    (
+        "session",
+        &[
+            "call",
+            "runtime",
+            "options",
+            "event",
+            "error",
+            "wire",
+            "dialect",
+            "engine::io",
+            "engine::history",
+        ],
+    ),
     (
         "call",
         &["runtime", "options", "event", "error", "audio::format"],

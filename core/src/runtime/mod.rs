@@ -7,6 +7,7 @@
 pub mod dispatch;
 mod driver;
 mod lanes;
+mod launch;
 pub mod mailbox;
 mod socket;
 
@@ -17,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-pub(crate) use driver::{Driver, Message};
+pub(crate) use driver::Message;
+pub(crate) use launch::{Launch, Launched};
 
 use crate::error::{Error, Kind, Result};
 use dispatch::{Dispatch, Handler};

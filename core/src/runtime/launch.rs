@@ -1,0 +1,88 @@
+//! Putting a session together: engine, mailbox, socket and task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::driver::{Driver, Message};
+use super::mailbox::Mailbox;
+use super::{Runtime, check_not_forked};
+use crate::dialect::Dialect;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::net::{tls, ws};
+use crate::options::Options;
+
+/// Everything a session is made of.
+pub(crate) struct Launch {
+    pub dialect: Arc<Dialect>,
+    /// URL with its query.
+    pub url: String,
+    /// Headers of the upgrade request.
+    pub headers: Vec<(String, String)>,
+    /// PEM certificates to trust beside those of the system.
+    pub extra_ca: Option<Vec<u8>>,
+    pub options: Options,
+}
+
+/// What a handle holds of a session that was started.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub commands: mpsc::Sender<Message>,
+    pub mailbox: Arc<Mailbox>,
+    pub ready: watch::Receiver<bool>,
+}
+
+/// Commands that a session takes before the caller is told to slow down.
+const COMMANDS: usize = 1_024;
+
+impl Runtime {
+    pub(crate) fn launch(&self, launch: Launch) -> Result<Launched> {
+        check_not_forked()?;
+        let Launch {
+            dialect,
+            url,
+            headers,
+            extra_ca,
+            options,
+        } = launch;
+        let spec = ws::Spec {
+            url,
+            headers,
+            tls: tls::client(extra_ca.as_deref())?,
+            connect: Duration::from_millis(options.connect_timeout_ms),
+            handshake: Duration::from_millis(options.handshake_timeout_ms),
+        };
+        let seed = match options.seed {
+            Some(seed) => seed,
+            None => random()?,
+        };
+        let mailbox = Arc::new(Mailbox::new(options.mailbox_bytes, options.mailbox_events));
+        let (uplink_max_ms, close_ms) = (options.uplink_max_ms, options.close_timeout_ms);
+        let engine = Engine::new(dialect.clone(), options, seed)?;
+        let (is_ready, ready) = watch::channel(false);
+        let (commands, messages) = mpsc::channel(COMMANDS);
+        let driver = Driver::new(
+            engine,
+            dialect,
+            spec,
+            mailbox.clone(),
+            uplink_max_ms,
+            is_ready,
+        );
+        self.spawn(driver.run(messages, self.closing(), close_ms))?;
+        Ok(Launched {
+            commands,
+            mailbox,
+            ready,
+        })
+    }
+}
+
+fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    let filled = tls::provider().secure_random.fill(&mut bytes);
+    filled.map_err(|_| Error::new(Kind::Io, "the system has no random numbers"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
