@@ -330,6 +330,9 @@ wire_struct! {
         /// All of them, JSON text.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub arguments: Option<String>,
+        /// Every other field.
+        #[serde(flatten)]
+        pub extra: Map,
     }
 
     /// An item of a response by its place.
