@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 pub use quirks::Quirk;
-pub use table::{Auth, Defaults, FormatRule, Limits, Model, Range, Table};
+pub use table::{Auth, Defaults, FormatRule, Limits, Model, Range, Table, Withdrawn};
 
 use crate::error::{Error, Kind, Result};
 use crate::wire::client::{APPEND, Append};

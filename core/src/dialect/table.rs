@@ -41,6 +41,9 @@ pub struct Table {
     /// Names of functions that the server runs by itself.
     #[serde(default)]
     pub server_tools: Vec<String>,
+    /// How a client asks for a protocol version that the server has withdrawn.
+    #[serde(default)]
+    pub withdrawn: Option<Withdrawn>,
     /// Named deviations.
     #[serde(default)]
     pub quirks: Vec<Quirk>,
@@ -70,6 +73,16 @@ pub struct Model {
     /// Whether the server insists on one.
     #[serde(default)]
     pub required: bool,
+}
+
+/// How a client asks for a protocol version that the server has withdrawn.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawn {
+    /// By sending this header, in lower case, whatever its value.
+    pub header: String,
+    /// By offering this subprotocol.
+    pub subprotocol: String,
 }
 
 /// One form of credential.
