@@ -1,0 +1,403 @@
+//! What the agent does: responses from their request to their end.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use talkwire_core::audio::resample::resample;
+use talkwire_core::wire::{Item, Map};
+
+use crate::brain::{Clip, Question, ToolOutput};
+use crate::error::{Judged, Problem};
+use crate::hearing::Words;
+use crate::io::{JobId, PeerEffects};
+use crate::jobs::Purpose;
+use crate::peer::Peer;
+use crate::response::{Ending, Need, Run, Scene};
+use crate::settings::Request;
+use crate::usage::Tokens;
+use crate::voice::Speech;
+
+/// Most responses at once: one in the conversation, the others out of band.
+const MAX_RUNS: usize = 8;
+/// Small operations of one step; the rest follows in the next one, after what the client sent.
+const BUDGET: u32 = 64;
+
+/// The responses of a session.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    runs: Vec<Run>,
+    think: Duration,
+    wake: Option<Instant>,
+    /// Answers so far.
+    turns: u32,
+    /// Whether the agent has been heard.
+    spoken: bool,
+    /// A detected turn waits for the running response to end.
+    owed: bool,
+}
+
+impl Answering {
+    pub(crate) fn new(think: Duration) -> Self {
+        Self {
+            runs: Vec::new(),
+            think,
+            wake: None,
+            turns: 0,
+            spoken: false,
+            owed: false,
+        }
+    }
+
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.spoken
+    }
+
+    pub(crate) fn transcripts_are_there(&mut self, now: Instant) {
+        for run in &mut self.runs {
+            run.heard(now + self.think);
+        }
+    }
+
+    fn default_run(&self) -> Option<usize> {
+        let is_default = |run: &Run| run.request().in_conversation;
+        self.runs.iter().position(is_default)
+    }
+}
+
+impl Peer {
+    pub(crate) fn response_create(
+        &mut self,
+        now: Instant,
+        fields: &Map,
+        fx: &mut PeerEffects,
+    ) -> Judged<()> {
+        self.know(fields, &["response"])?;
+        let none = Map::new();
+        let overrides = match fields.get("response") {
+            None | Some(Value::Null) => &none,
+            Some(Value::Object(overrides)) => overrides,
+            Some(_) => return Err(Problem::kind("response", "an object")),
+        };
+        let request = self.settings.request(overrides)?;
+        let running = self.answering.default_run();
+        if let Some(running) = running.filter(|_| request.in_conversation) {
+            let running = &self.answering.runs[running];
+            // Clients of lenient servers ask for an answer that the end of the turn asked for.
+            if running.request().by_turn && !self.out.dialect.table().strict {
+                return Ok(());
+            }
+            let message = format!(
+                "Conversation already has an active response in progress: {}. Wait until the \
+                 response is finished before creating a new one.",
+                running.id()
+            );
+            let code = "conversation_already_has_active_response";
+            return Err(Problem::new(code, message));
+        }
+        if self.answering.runs.len() >= MAX_RUNS {
+            let message = format!("At most {MAX_RUNS} responses run at once.");
+            return Err(Problem::new("rate_limit_exceeded", message));
+        }
+        self.start(now, request, fx);
+        Ok(())
+    }
+
+    pub(crate) fn response_cancel(
+        &mut self,
+        now: Instant,
+        fields: &Map,
+        fx: &mut PeerEffects,
+    ) -> Judged<()> {
+        self.know(fields, &["response_id"])?;
+        let at = match fields.get("response_id") {
+            Some(Value::String(id)) => self.answering.runs.iter().position(|r| r.id() == id),
+            None | Some(Value::Null) => self.answering.default_run(),
+            Some(_) => return Err(Problem::kind("response_id", "a string")),
+        };
+        let Some(at) = at else {
+            let message = "Cancellation failed: no active response found.";
+            return Err(Problem::new("response_cancel_not_active", message));
+        };
+        self.finish(now, at, &Ending::Cancelled("client_cancelled"), fx);
+        Ok(())
+    }
+
+    /// Answers a detected turn, now or after the response that runs.
+    pub(crate) fn answer_turn(&mut self, now: Instant, fx: &mut PeerEffects) {
+        if self.answering.default_run().is_some() {
+            self.answering.owed = true;
+            return;
+        }
+        let mut request = self.settings.request(&Map::new());
+        if let Ok(request) = &mut request {
+            request.by_turn = true;
+        }
+        self.start(now, request.expect("no overrides are valid overrides"), fx);
+    }
+
+    /// Ends the response in the conversation, if one runs.
+    pub(crate) fn interrupt(&mut self, now: Instant, ending: &Ending, fx: &mut PeerEffects) {
+        if let Some(at) = self.answering.default_run() {
+            self.finish(now, at, ending, fx);
+        }
+    }
+
+    /// Ends all responses.
+    pub(crate) fn finish_all(&mut self, now: Instant, ending: &Ending, fx: &mut PeerEffects) {
+        while !self.answering.runs.is_empty() {
+            self.finish(now, 0, ending, fx);
+        }
+    }
+
+    /// Does what is due in all responses.
+    pub(crate) fn advance(&mut self, now: Instant, fx: &mut PeerEffects) {
+        let mut budget = BUDGET;
+        let mut wake: Option<Instant> = None;
+        let mut at = 0;
+        while at < self.answering.runs.len() && !self.out.has_ended() {
+            let Some(due) = self.advance_one(now, at, &mut budget, fx) else {
+                continue;
+            };
+            wake = due.map_or(wake, |due| Some(wake.map_or(due, |wake| wake.min(due))));
+            at += 1;
+        }
+        self.answering.wake = wake;
+        let free = self.answering.default_run().is_none();
+        if self.answering.owed && free && !self.out.has_ended() {
+            self.answering.owed = false;
+            self.answer_turn(now, fx);
+            self.advance(now, fx);
+        }
+    }
+
+    /// When response `at` wants to be called again; `None` when it is over.
+    fn advance_one(
+        &mut self,
+        now: Instant,
+        at: usize,
+        budget: &mut u32,
+        fx: &mut PeerEffects,
+    ) -> Option<Option<Instant>> {
+        loop {
+            let (run, mut scene) = self.scene(now, at, fx);
+            match run.advance(&mut scene, budget) {
+                Need::Time(due) => return Some(due),
+                Need::Nothing => {
+                    self.answering.runs.remove(at);
+                    return None;
+                }
+                Need::Answer => self.think(now, at),
+                Need::Sound { text, clip } => {
+                    self.answering.spoken = true;
+                    let rate_hz = self.answering.runs[at].format().rate_hz();
+                    let voice = &mut self.backends.voice;
+                    match voice.speak(&text, clip.as_deref(), rate_hz) {
+                        Speech::Now(clip) => {
+                            if !self.sound(now, at, &text, &clip, fx) {
+                                return None;
+                            }
+                        }
+                        Speech::Later(job) => {
+                            let run = &mut self.answering.runs[at];
+                            let response_id = run.id().to_owned();
+                            let job = self.jobs.start(Purpose::Speak { response_id }, job, fx);
+                            run.await_sound(job, text);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A job of ears or voice has ended.
+    pub(crate) fn job_done(
+        &mut self,
+        now: Instant,
+        job: JobId,
+        outcome: Result<Vec<u8>, String>,
+        fx: &mut PeerEffects,
+    ) {
+        match self.jobs.done(job) {
+            // It was stopped in the meantime.
+            None => {}
+            Some(Purpose::Hear { item_id }) => {
+                let words: Words = outcome.and_then(|out| self.backends.ears.heard(&out));
+                self.heard(now, &item_id, words, fx);
+            }
+            Some(Purpose::Speak { response_id }) => {
+                let clip = outcome.and_then(|out| self.backends.voice.spoken(&out));
+                let runs = &self.answering.runs;
+                let Some(at) = runs.iter().position(|run| run.id() == response_id) else {
+                    return;
+                };
+                match clip {
+                    Ok(clip) => {
+                        let text = self.answering.runs[at].awaited_text().to_owned();
+                        self.sound(now, at, &text, &clip, fx);
+                    }
+                    Err(message) => self.finish(now, at, &Ending::Failed(message), fx),
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, now: Instant, request: Request, fx: &mut PeerEffects) {
+        let think_at = (!self.jobs.hears()).then_some(now + self.answering.think);
+        let audio_ms = self.hearer.unanswered.as_ref().map_or(0, |clip| {
+            clip.samples.len() as u64 * 1000 / u64::from(clip.rate_hz.max(1))
+        });
+        let input = Tokens {
+            text: Tokens::of_text(request.settings.instructions())
+                + Tokens::of_items(self.talk.items()),
+            audio: Tokens::of_audio_ms(audio_ms),
+        };
+        let mut scene = Scene {
+            now,
+            pacing: self.pacing,
+            out: &mut self.out,
+            fx,
+            talk: &mut self.talk,
+        };
+        let run = Run::start(request, think_at, input, &mut scene);
+        self.answering.runs.push(run);
+    }
+
+    fn finish(&mut self, now: Instant, at: usize, ending: &Ending, fx: &mut PeerEffects) {
+        if let Some(job) = self.answering.runs[at].job() {
+            self.jobs.stop(job, fx);
+        }
+        let (run, mut scene) = self.scene(now, at, fx);
+        run.finish(ending, &mut scene);
+        self.answering.runs.remove(at);
+    }
+
+    /// Gives response `at` its sound; false if that ended it.
+    fn sound(
+        &mut self,
+        now: Instant,
+        at: usize,
+        text: &str,
+        clip: &Clip,
+        fx: &mut PeerEffects,
+    ) -> bool {
+        let rate_hz = self.answering.runs[at].format().rate_hz();
+        match resample(&clip.samples, clip.rate_hz, rate_hz) {
+            Ok(samples) => {
+                let (run, scene) = self.scene(now, at, fx);
+                run.sound(text, &samples, &scene);
+                true
+            }
+            Err(error) => {
+                let message = format!("the voice gave sound of {} Hz: {error}", clip.rate_hz);
+                self.finish(now, at, &Ending::Failed(message), fx);
+                false
+            }
+        }
+    }
+
+    fn scene<'a>(
+        &'a mut self,
+        now: Instant,
+        at: usize,
+        fx: &'a mut PeerEffects,
+    ) -> (&'a mut Run, Scene<'a>) {
+        let scene = Scene {
+            now,
+            pacing: self.pacing,
+            out: &mut self.out,
+            fx,
+            talk: &mut self.talk,
+        };
+        (&mut self.answering.runs[at], scene)
+    }
+
+    /// Asks the brain.
+    fn think(&mut self, now: Instant, at: usize) {
+        let run = &mut self.answering.runs[at];
+        let request = run.request();
+        let own_input = request.input.as_ref();
+        let items: Vec<Item> = match own_input {
+            Some(input) => input.iter().filter_map(|v| self.talk.resolve(v)).collect(),
+            None => self.talk.items().cloned().collect(),
+        };
+        let (heard, outputs) = since_answer(&items);
+        let speech = match request.in_conversation {
+            true => self.hearer.unanswered.take(),
+            false => None,
+        };
+        self.answering.turns += u32::from(request.in_conversation);
+        let question = Question {
+            turn: self.answering.turns.max(1),
+            heard: &heard,
+            speech: speech.as_ref(),
+            outputs: &outputs,
+            instructions: request.settings.instructions(),
+            items: &items,
+            may_call: request.settings.allows_tools(),
+        };
+        let steps = self.backends.brain.answer(&question);
+        run.answer(now, steps);
+    }
+}
+
+/// What the customer said and what functions returned since the agent's last item.
+fn since_answer(items: &[Item]) -> (String, Vec<ToolOutput>) {
+    let by_agent =
+        |item: &Item| item.role.as_deref() == Some("assistant") || item.kind == "function_call";
+    let start = items.iter().rposition(by_agent).map_or(0, |at| at + 1);
+    let mut heard = Vec::new();
+    let mut outputs = Vec::new();
+    for item in &items[start..] {
+        if item.role.as_deref() == Some("user") {
+            heard.push(item.text());
+        }
+        if item.kind == "function_call_output" {
+            let call_id = item.call_id.clone().unwrap_or_default();
+            let is_call = |c: &&Item| c.kind == "function_call" && c.call_id == item.call_id;
+            let call = items.iter().find(is_call);
+            outputs.push(ToolOutput {
+                name: call.and_then(|c| c.name.clone()).unwrap_or_default(),
+                call_id,
+                output: item.output.clone().unwrap_or_default(),
+            });
+        }
+    }
+    heard.retain(|text| !text.is_empty());
+    (heard.join(" "), outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_what_came_after_the_agents_last_item() {
+        let call = Item {
+            kind: "function_call".to_owned(),
+            call_id: Some("c".to_owned()),
+            name: Some("weather".to_owned()),
+            ..Item::default()
+        };
+        let items = [
+            Item::user_text("old"),
+            Item::assistant_text("answer"),
+            Item::user_text("new"),
+            call,
+            Item::function_call_output("c", "3"),
+            Item::user_text("and"),
+            Item::user_text("more"),
+        ];
+        let (heard, outputs) = since_answer(&items);
+        assert_eq!(heard, "and more");
+        assert_eq!(
+            (outputs[0].name.as_str(), outputs[0].output.as_str()),
+            ("weather", "3")
+        );
+        assert_eq!(since_answer(&items[..3]).0, "new");
+        assert_eq!(since_answer(&[]).0, "");
+    }
+}

@@ -1,0 +1,192 @@
+//! How a local server is to be: what a program, or the command line, says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::pace::Pacing;
+
+/// Settings of a [`LocalServer`](crate::LocalServer); each has a default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) listen: String,
+    pub(crate) allow_remote: bool,
+    pub(crate) profile: Option<String>,
+    pub(crate) dialect: Option<std::sync::Arc<talkwire_core::dialect::Dialect>>,
+    pub(crate) script: Option<ScriptSource>,
+    pub(crate) brain: Option<String>,
+    pub(crate) ears: Option<String>,
+    pub(crate) voice: Option<String>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) models: Option<Vec<String>>,
+    pub(crate) max_sessions: Option<usize>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) pacing: Option<Pacing>,
+    pub(crate) think: Option<Duration>,
+    pub(crate) seed: u64,
+}
+
+/// Where a script comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum ScriptSource {
+    File(PathBuf),
+    Text { text: String, base: PathBuf },
+}
+
+/// PEM files of a server with TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            allow_remote: false,
+            profile: None,
+            dialect: None,
+            script: None,
+            brain: None,
+            ears: None,
+            voice: None,
+            api_key: None,
+            tls: None,
+            models: None,
+            max_sessions: None,
+            lifetime: None,
+            pacing: None,
+            think: None,
+            seed: 1,
+        }
+    }
+}
+
+impl Config {
+    /// A server on a free port of 127.0.0.1 that echoes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Address and port to listen on; port 0 takes a free one. Default `127.0.0.1:0`.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Allows an address that other machines can reach. Default: refused.
+    #[must_use]
+    pub fn allow_remote(mut self, allow: bool) -> Self {
+        self.allow_remote = allow;
+        self
+    }
+
+    /// Speaks the built-in dialect of that name.
+    #[must_use]
+    pub fn profile(mut self, name: impl Into<String>) -> Self {
+        self.profile = Some(name.into());
+        self
+    }
+
+    /// Speaks this dialect, whatever [`profile`](Self::profile) says.
+    #[must_use]
+    pub fn dialect(mut self, dialect: std::sync::Arc<talkwire_core::dialect::Dialect>) -> Self {
+        self.dialect = Some(dialect);
+        self
+    }
+
+    /// Follows the script in this file; its WAV files are relative to it.
+    #[must_use]
+    pub fn script_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.script = Some(ScriptSource::File(path.into()));
+        self
+    }
+
+    /// Follows this script; its WAV files are relative to `base`.
+    #[must_use]
+    pub fn script_text(mut self, text: impl Into<String>, base: impl Into<PathBuf>) -> Self {
+        let (text, base) = (text.into(), base.into());
+        self.script = Some(ScriptSource::Text { text, base });
+        self
+    }
+
+    /// `echo`, `loop` or `script`. Default: `script` with a script that has turns, else `echo`.
+    #[must_use]
+    pub fn brain(mut self, name: impl Into<String>) -> Self {
+        self.brain = Some(name.into());
+        self
+    }
+
+    /// `script`, `dtmf`, `none` or `exec:COMMAND`. Default: `script`.
+    #[must_use]
+    pub fn ears(mut self, name: impl Into<String>) -> Self {
+        self.ears = Some(name.into());
+        self
+    }
+
+    /// `tone`, `wav`, `dtmf` or `exec:COMMAND`. Default: `wav` with a script, else `tone`.
+    #[must_use]
+    pub fn voice(mut self, name: impl Into<String>) -> Self {
+        self.voice = Some(name.into());
+        self
+    }
+
+    /// The only credential that is accepted. Default: any or none.
+    #[must_use]
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(key.into());
+        self
+    }
+
+    /// Serves `wss` with a certificate chain and its key, both PEM files.
+    #[must_use]
+    pub fn tls(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let (cert, key) = (cert.into(), key.into());
+        self.tls = Some(TlsFiles { cert, key });
+        self
+    }
+
+    /// The models that exist; others are answered by 404. Default: all exist.
+    #[must_use]
+    pub fn models(mut self, models: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.models = Some(models.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sessions at once; more are answered by 429. Default: the dialect's limit.
+    #[must_use]
+    pub fn max_sessions(mut self, most: usize) -> Self {
+        self.max_sessions = Some(most);
+        self
+    }
+
+    /// How long a session lives. Default: the dialect's limit.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// How fast answers are sent. Default: at once.
+    #[must_use]
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.pacing = Some(pacing);
+        self
+    }
+
+    /// Time between `response.created` and the first piece of the answer. Default: 10 ms.
+    #[must_use]
+    pub fn think(mut self, think: Duration) -> Self {
+        self.think = Some(think);
+        self
+    }
+
+    /// Seed of all identifiers. Default: 1.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}

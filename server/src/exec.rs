@@ -1,0 +1,134 @@
+//! Runs programs of ears and voices: bytes in, bytes out, a time limit, nothing left behind.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+/// Most output that is taken.
+const MAX_OUTPUT_BYTES: u64 = 64 << 20;
+/// What of the program's complaints is repeated.
+const MAX_COMPLAINT_BYTES: u64 = 2048;
+
+/// Kills the whole process group when it is dropped: a shell's children would outlive the shell.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It may have ended by itself.
+            let _ = killpg(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Runs a program to its end and returns its standard output, or one sentence on what went wrong.
+pub(crate) async fn run(
+    argv: &[String],
+    stdin: Vec<u8>,
+    limit: Duration,
+) -> Result<Vec<u8>, String> {
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err("no program is given".to_owned());
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| format!("cannot run `{program}`: {e}"))?;
+    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+    let mut group = Group(pid.map(Pid::from_raw));
+    let outcome = tokio::time::timeout(limit, talk(&mut child, stdin)).await;
+    let (status, output, complaint) = outcome
+        .map_err(|_| format!("`{program}` took longer than {} s", limit.as_secs_f32()))?
+        .map_err(|e| format!("`{program}`: {e}"))?;
+    group.0 = None;
+    if output.len() as u64 > MAX_OUTPUT_BYTES {
+        return Err(format!(
+            "`{program}` wrote more than {MAX_OUTPUT_BYTES} bytes"
+        ));
+    }
+    if status.success() {
+        return Ok(output);
+    }
+    let complaint = String::from_utf8_lossy(&complaint);
+    Err(format!(
+        "`{program}` failed ({status}): {}",
+        complaint.trim()
+    ))
+}
+
+type Outcome = (std::process::ExitStatus, Vec<u8>, Vec<u8>);
+
+async fn talk(child: &mut Child, stdin: Vec<u8>) -> std::io::Result<Outcome> {
+    let mut to = child.stdin.take().expect("it is piped");
+    let from = child.stdout.take().expect("it is piped");
+    let complaints = child.stderr.take().expect("it is piped");
+    let feed = async move {
+        // A program that does not read all of its input is not wrong.
+        let _ = to.write_all(&stdin).await;
+        drop(to);
+    };
+    let mut output = Vec::new();
+    let mut complaint = Vec::new();
+    let mut from = from.take(MAX_OUTPUT_BYTES + 1);
+    let mut complaints = complaints.take(MAX_COMPLAINT_BYTES);
+    let ((), read, complained) = tokio::join!(
+        feed,
+        from.read_to_end(&mut output),
+        complaints.read_to_end(&mut complaint),
+    );
+    read?;
+    complained?;
+    // The rest of its complaints goes nowhere, so that it does not block on them.
+    drop((from, complaints));
+    Ok((child.wait().await?, output, complaint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Vec<String> {
+        ["sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn input_goes_in_and_output_comes_out() {
+        let output = run(&sh("tr a b"), b"banana".to_vec(), LONG).await;
+        assert_eq!(output, Ok(b"bbnbnb".to_vec()));
+        let unread = run(&sh("echo hi"), vec![0; 1 << 20], LONG).await;
+        assert_eq!(unread, Ok(b"hi\n".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn failures_say_which_program_and_why() {
+        let failed = run(&sh("echo oops >&2; exit 3"), Vec::new(), LONG).await;
+        let message = failed.expect_err("fails");
+        assert!(message.contains("sh") && message.contains("oops") && message.contains('3'));
+        let missing = run(&["/no/such/program".to_owned()], Vec::new(), LONG).await;
+        assert!(missing.expect_err("missing").contains("/no/such/program"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_takes_too_long_is_killed_with_its_children() {
+        let started = std::time::Instant::now();
+        let slow = run(
+            &sh("sleep 30 & wait"),
+            Vec::new(),
+            Duration::from_millis(50),
+        )
+        .await;
+        assert!(slow.expect_err("too long").contains("longer"));
+        assert!(started.elapsed() < LONG);
+    }
+}

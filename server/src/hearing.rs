@@ -1,0 +1,335 @@
+//! What the caller says: the input buffer, detected turns, transcripts.
+
+use std::time::Instant;
+
+use serde_json::json;
+use talkwire_core::dialect::Quirk;
+use talkwire_core::wire::server::{
+    Bare, ErrorBody, ItemEvent, ItemRef, Speech, Transcription, TranscriptionFailed,
+};
+use talkwire_core::wire::{Item, Map, Part, ServerEvent};
+
+use crate::brain::Clip;
+use crate::conversation::Place;
+use crate::ears::Hearing;
+use crate::error::{Judged, Problem};
+use crate::io::PeerEffects;
+use crate::jobs::Purpose;
+use crate::peer::Peer;
+use crate::response::Ending;
+use crate::settings::Settings;
+use crate::turn::{Boundary, InputBuffer, Turn};
+
+/// The input side of a session.
+#[derive(Debug)]
+pub(crate) struct Hearer {
+    pub(crate) buffer: InputBuffer,
+    /// The item that the caller is speaking, and where it starts.
+    speaking: Option<(String, u64)>,
+    /// Speech since the last answer.
+    pub(crate) unanswered: Option<Clip>,
+}
+
+/// What became of listening to a turn.
+pub(crate) type Words = Result<Option<String>, String>;
+
+impl Hearer {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            buffer: InputBuffer::new(settings.input_format(), settings.turn_detection()),
+            speaking: None,
+            unanswered: None,
+        }
+    }
+
+    /// Takes over changed settings.
+    pub(crate) fn configure(&mut self, settings: &Settings) {
+        let rules = settings.turn_detection();
+        if rules.is_none() {
+            self.speaking = None;
+        }
+        self.buffer.configure(settings.input_format(), rules);
+    }
+
+    fn add_unanswered(&mut self, clip: &Clip) {
+        match &mut self.unanswered {
+            Some(before) if before.rate_hz == clip.rate_hz => {
+                before.samples.extend_from_slice(&clip.samples);
+            }
+            unanswered => *unanswered = Some(clip.clone()),
+        }
+    }
+}
+
+impl Peer {
+    pub(crate) fn append(
+        &mut self,
+        now: Instant,
+        audio: &[u8],
+        fx: &mut PeerEffects,
+    ) -> Judged<()> {
+        let most = self.out.dialect.table().limits.append_max_bytes as usize;
+        if audio.len() > most {
+            let message = format!(
+                "An append of {} bytes: at most {most} are taken.",
+                audio.len()
+            );
+            return Err(Problem::value("audio", message));
+        }
+        for boundary in self.hearer.buffer.append(audio)? {
+            match boundary {
+                Boundary::Started { start_ms } => self.speech_started(now, start_ms, fx),
+                Boundary::Stopped { end_ms } => self.speech_stopped(now, end_ms, fx),
+            }
+        }
+        Ok(())
+    }
+
+    fn speech_started(&mut self, now: Instant, start_ms: u64, fx: &mut PeerEffects) {
+        let rules = self.settings.turn_detection();
+        if rules.is_some_and(|rules| rules.interrupt_response) {
+            self.interrupt(now, &Ending::Cancelled("turn_detected"), fx);
+        }
+        let item_id = self.out.id("item");
+        self.hearer.speaking = Some((item_id.clone(), start_ms));
+        let event = ServerEvent::SpeechStarted(Speech {
+            item_id,
+            audio_start_ms: Some(start_ms),
+            audio_end_ms: None,
+        });
+        self.out.send(&event, fx);
+    }
+
+    fn speech_stopped(&mut self, now: Instant, end_ms: u64, fx: &mut PeerEffects) {
+        let Some((item_id, start_ms)) = self.hearer.speaking.take() else {
+            return;
+        };
+        let event = ServerEvent::SpeechStopped(Speech {
+            item_id: item_id.clone(),
+            audio_start_ms: None,
+            audio_end_ms: Some(end_ms),
+        });
+        self.out.send(&event, fx);
+        let turn = self.hearer.buffer.take_turn(start_ms, end_ms);
+        self.take_turn(now, item_id, turn, fx);
+        let rules = self.settings.turn_detection();
+        if rules.is_some_and(|rules| rules.create_response) {
+            self.answer_turn(now, fx);
+        }
+    }
+
+    pub(crate) fn commit(
+        &mut self,
+        now: Instant,
+        fields: &Map,
+        fx: &mut PeerEffects,
+    ) -> Judged<()> {
+        self.know(fields, &[])?;
+        let least_ms = u64::from(self.out.dialect.table().limits.commit_min_ms);
+        let ms = self.hearer.buffer.ms();
+        if ms < least_ms {
+            let message = format!(
+                "Error committing input audio buffer: buffer too small. Expected at least \
+                 {least_ms}ms of audio, but buffer only has {ms}ms of audio."
+            );
+            return Err(Problem::new("input_audio_buffer_commit_empty", message));
+        }
+        // A turn that has begun ends here under the id it was announced with.
+        let begun = self.hearer.speaking.take();
+        let item_id = begun.map_or_else(|| self.out.id("item"), |(item_id, _)| item_id);
+        let turn = self.hearer.buffer.take();
+        self.hearer.buffer.clear();
+        self.take_turn(now, item_id, turn, fx);
+        Ok(())
+    }
+
+    pub(crate) fn clear(&mut self, fields: &Map, fx: &mut PeerEffects) -> Judged<()> {
+        self.know(fields, &[])?;
+        self.hearer.speaking = None;
+        self.hearer.buffer.clear();
+        self.out
+            .send(&ServerEvent::BufferCleared(Bare::default()), fx);
+        Ok(())
+    }
+
+    /// Makes an item of a turn and listens to it.
+    fn take_turn(&mut self, now: Instant, item_id: String, turn: Turn, fx: &mut PeerEffects) {
+        let item = Item {
+            id: Some(item_id.clone()),
+            object: Some("realtime.item".to_owned()),
+            kind: "message".to_owned(),
+            status: Some("completed".to_owned()),
+            role: Some("user".to_owned()),
+            content: Some(vec![Part {
+                kind: "input_audio".to_owned(),
+                ..Part::default()
+            }]),
+            ..Item::default()
+        };
+        let event = ServerEvent::BufferCommitted(ItemRef {
+            item_id: item_id.clone(),
+            previous_item_id: self.talk.last_id(),
+        });
+        self.out.send(&event, fx);
+        let previous_item_id = self.talk.push(item.clone(), turn.recording);
+        self.tell_item(previous_item_id, item, fx);
+        self.listen(now, item_id, &turn.clip, fx);
+    }
+
+    /// Tells of an item that is complete from the start.
+    pub(crate) fn tell_item(&mut self, previous: Option<String>, item: Item, fx: &mut PeerEffects) {
+        let entry = ItemEvent {
+            previous_item_id: previous,
+            item,
+        };
+        self.out.send(&ServerEvent::ItemAdded(entry.clone()), fx);
+        self.out.send(&ServerEvent::ItemDone(entry), fx);
+    }
+
+    /// Finds the words of a turn.
+    pub(crate) fn listen(
+        &mut self,
+        now: Instant,
+        item_id: String,
+        clip: &Clip,
+        fx: &mut PeerEffects,
+    ) {
+        self.hearer.add_unanswered(clip);
+        match self.backends.ears.hear(clip) {
+            Hearing::Now(words) => self.heard(now, &item_id, Ok(words), fx),
+            Hearing::Later(job) => {
+                self.jobs.start(Purpose::Hear { item_id }, job, fx);
+            }
+        }
+    }
+
+    /// The words of a turn are known, or will not be.
+    pub(crate) fn heard(
+        &mut self,
+        now: Instant,
+        item_id: &str,
+        words: Words,
+        fx: &mut PeerEffects,
+    ) {
+        match words {
+            Ok(words) => {
+                let words = words.unwrap_or_default();
+                self.talk.set_transcript(item_id, &words);
+                self.tell_transcript(item_id, &words, fx);
+            }
+            Err(message) => {
+                let event = ServerEvent::TranscriptionFailed(TranscriptionFailed {
+                    item_id: item_id.to_owned(),
+                    content_index: 0,
+                    error: ErrorBody {
+                        kind: "server_error".to_owned(),
+                        code: Some("transcription_failed".to_owned()),
+                        message,
+                        ..ErrorBody::default()
+                    },
+                });
+                self.out.send(&event, fx);
+            }
+        }
+        if !self.jobs.hears() {
+            self.answering.transcripts_are_there(now);
+        }
+    }
+
+    fn tell_transcript(&mut self, item_id: &str, words: &str, fx: &mut PeerEffects) {
+        // Servers whose transcripts grow send them without being asked.
+        let unasked = self.out.dialect.has(Quirk::GrowingTranscripts);
+        if !unasked && !self.settings.wants_transcripts() {
+            return;
+        }
+        let piece = Transcription {
+            item_id: item_id.to_owned(),
+            ..Transcription::default()
+        };
+        if !words.is_empty() {
+            let delta = Some(words.to_owned());
+            let event = Transcription {
+                delta,
+                ..piece.clone()
+            };
+            self.out.send(&ServerEvent::TranscriptionDelta(event), fx);
+        }
+        let seconds = self.talk.recording(item_id).map_or(0, |r| r.ms()) as f64 / 1000.0;
+        for transcript in self.versions(words) {
+            let event = ServerEvent::TranscriptionCompleted(Transcription {
+                transcript: Some(transcript),
+                usage: Some(json!({"type": "duration", "seconds": seconds})),
+                ..piece.clone()
+            });
+            self.out.send(&event, fx);
+        }
+    }
+
+    /// The texts under which a transcript is told: once, or growing word by word.
+    fn versions(&self, words: &str) -> Vec<String> {
+        if !self.emulate.contains(&Quirk::GrowingTranscripts) || words.is_empty() {
+            return vec![words.to_owned()];
+        }
+        let ends = words.match_indices(' ').map(|(at, _)| at);
+        let ends = ends.chain([words.len()]);
+        ends.map(|end| words[..end].to_owned()).collect()
+    }
+
+    /// Puts a client's item in its place and listens to the audio it brought.
+    pub(crate) fn insert(
+        &mut self,
+        now: Instant,
+        place: &Place,
+        mut item: Item,
+        fx: &mut PeerEffects,
+    ) -> Judged<()> {
+        let format = self.settings.input_format();
+        let brought = take_audio(&mut item, format)?;
+        let item_id = item.id.clone().unwrap_or_default();
+        let (recording, clip) = brought.map_or_else(Default::default, |(r, c)| (r, Some(c)));
+        let previous = self.talk.insert(place, item.clone(), recording)?;
+        let is_understood = !item.text().is_empty();
+        self.tell_item(previous, item, fx);
+        if let Some(clip) = clip {
+            if is_understood {
+                self.hearer.add_unanswered(&clip);
+            } else {
+                self.listen(now, item_id, &clip, fx);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the audio out of a user's item: events never repeat it.
+fn take_audio(
+    item: &mut Item,
+    format: talkwire_core::audio::format::Format,
+) -> Judged<Option<(crate::conversation::Recording, Clip)>> {
+    if item.role.as_deref() != Some("user") {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    for (i, part) in item.content.iter_mut().flatten().enumerate() {
+        if let Some(base64) = part.audio.take() {
+            let param = format!("item.content[{i}].audio");
+            let audio = talkwire_core::wire::audio::decode(&base64)
+                .map_err(|why| Problem::value(param, format!("Invalid audio: {why}.")))?;
+            bytes.extend_from_slice(&audio);
+        }
+    }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut samples = Vec::new();
+    talkwire_core::audio::codec::decode_into(format, &bytes, &mut samples);
+    let clip = Clip {
+        rate_hz: format.rate_hz(),
+        samples,
+    };
+    let format = Some(format);
+    Ok(Some((
+        crate::conversation::Recording { format, bytes },
+        clip,
+    )))
+}

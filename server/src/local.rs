@@ -1,0 +1,154 @@
+//! The local server as an object: started, asked for its URL, stopped.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
+use talkwire_core::error::{Error, Kind, Result};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::driver::{self, Shared};
+use crate::plan::Plan;
+use crate::tls;
+use crate::upgrade::PATH;
+
+/// Time that sessions have to say goodbye.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// A local server in threads of its own. Dropping it stops it.
+///
+/// ```
+/// use talkwire_server::{Config, LocalServer};
+///
+/// let server = LocalServer::start(Config::new()).unwrap();
+/// assert!(server.url().starts_with("ws://127.0.0.1:"));
+/// server.stop();
+/// ```
+#[derive(Debug)]
+pub struct LocalServer {
+    url: String,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    stopped: mpsc::Receiver<()>,
+    runtime: Option<Runtime>,
+}
+
+impl LocalServer {
+    /// Starts a server and returns when it listens. Blocks for the time of reading its files.
+    ///
+    /// Errors: a script, certificate or name that is wrong, an address that cannot be listened on
+    /// or that other machines can reach although nobody allowed it.
+    pub fn start(config: Config) -> Result<Self> {
+        let plan = Plan::new(&config)?;
+        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let scheme = if acceptor.is_some() { "wss" } else { "ws" };
+        let listener = listen(&config)?;
+        let address = listener
+            .local_addr()
+            .map_err(|e| Error::new(Kind::Io, format!("the listening socket: {e}")))?;
+        let runtime = runtime()?;
+        let (stop, stopping) = watch::channel(false);
+        let (report, stopped) = mpsc::channel();
+        let shared = Arc::new(Shared::new(plan, acceptor, stopping));
+        runtime.spawn(async move {
+            driver::serve(listener, shared).await;
+            // Nobody waits for it when the server is killed.
+            let _ = report.send(());
+        });
+        Ok(Self {
+            url: format!("{scheme}://{address}{PATH}"),
+            address,
+            stop,
+            stopped,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// The complete URL, e.g. `ws://127.0.0.1:40123/v1/realtime`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Stops it: sessions are closed with code 1001. Blocks for at most two seconds.
+    pub fn stop(mut self) {
+        self.end(STOP_LIMIT);
+    }
+
+    /// Ends it as a crash would: connections vanish without a closing handshake.
+    pub fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    fn end(&mut self, limit: Duration) {
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        // An error means that nothing listens any more.
+        let _ = self.stop.send(true);
+        let _ = self.stopped.recv_timeout(limit);
+        // Not `drop`: that would panic inside another runtime.
+        runtime.shutdown_background();
+    }
+}
+
+impl Drop for LocalServer {
+    fn drop(&mut self) {
+        self.end(STOP_LIMIT);
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    let number = Arc::new(AtomicUsize::new(0));
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name_fn(move || format!("tw-srv-{}", number.fetch_add(1, Ordering::Relaxed)))
+        .on_thread_start(block_sigpipe)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Kind::Io, format!("cannot start the server's threads: {e}")))
+}
+
+/// A host that leaves SIGPIPE at its default must not die of a client that hangs up.
+fn block_sigpipe() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGPIPE);
+    signals
+        .thread_block()
+        .expect("blocking a valid signal cannot fail");
+}
+
+fn listen(config: &Config) -> Result<TcpListener> {
+    let wrong = |why: String| {
+        let message = format!("cannot listen on `{}`: {why}", config.listen);
+        Error::new(Kind::Argument, message)
+    };
+    let addresses: Vec<SocketAddr> = config
+        .listen
+        .to_socket_addrs()
+        .map_err(|e| wrong(format!("expected ADDRESS:PORT ({e})")))?
+        .collect();
+    let is_remote = |address: &SocketAddr| !address.ip().is_loopback();
+    if !config.allow_remote && addresses.iter().any(is_remote) {
+        let why = "other machines could reach it, which has to be allowed explicitly";
+        return Err(wrong(why.to_owned()));
+    }
+    let failed = |e| {
+        let message = format!("cannot listen on `{}`: {e}", config.listen);
+        Error::new(Kind::Io, message)
+    };
+    let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}

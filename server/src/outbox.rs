@@ -1,0 +1,87 @@
+//! Everything a peer sends goes through here: names of the dialect, ids, faults.
+
+use std::sync::Arc;
+
+use talkwire_core::dialect::Dialect;
+use talkwire_core::wire::{Ids, ServerEvent};
+
+use crate::faults::{Faults, Moment, Verdict};
+use crate::io::{PeerEffect, PeerEffects};
+
+/// The way out of one peer.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub(crate) dialect: Arc<Dialect>,
+    pub(crate) ids: Ids,
+    faults: Faults,
+    ended: bool,
+}
+
+impl Outbox {
+    pub(crate) fn new(dialect: Arc<Dialect>, ids: Ids, faults: Faults) -> Self {
+        Self {
+            dialect,
+            ids,
+            faults,
+            ended: false,
+        }
+    }
+
+    /// Whether nothing more may be sent.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// A new identifier.
+    pub(crate) fn id(&mut self, prefix: &str) -> String {
+        self.ids.next(prefix)
+    }
+
+    /// Sends an event, unless the dialect has none of that name.
+    pub(crate) fn send(&mut self, event: &ServerEvent, fx: &mut PeerEffects) {
+        if self.ended || !self.dialect.has_event(event.name()) {
+            return;
+        }
+        let event_id = self.ids.next("event");
+        let Some(frame) = self.dialect.encode_server(event, &event_id) else {
+            return;
+        };
+        let verdict = self.faults.at(Moment::Sent(event.name()), Some(&frame));
+        if verdict.is_none() {
+            fx.push(PeerEffect::Send(frame));
+        }
+        self.carry_out(verdict, fx);
+    }
+
+    /// Lets faults act on an event of the client before it is handled.
+    pub(crate) fn received(&mut self, name: &str, fx: &mut PeerEffects) {
+        if !self.ended {
+            let verdict = self.faults.at(Moment::Received(name), None);
+            self.carry_out(verdict, fx);
+        }
+    }
+
+    /// Ends the connection with a closing handshake.
+    pub(crate) fn close(&mut self, code: u16, reason: &str, fx: &mut PeerEffects) {
+        if !self.ended {
+            self.ended = true;
+            let reason = reason.to_owned();
+            fx.push(PeerEffect::Close { code, reason });
+        }
+    }
+
+    /// The connection is gone by itself.
+    pub(crate) fn gone(&mut self) {
+        self.ended = true;
+    }
+
+    fn carry_out(&mut self, verdict: Option<Verdict>, fx: &mut PeerEffects) {
+        let Some(verdict) = verdict else {
+            return;
+        };
+        for effect in verdict.effects {
+            fx.push(effect);
+        }
+        self.ended |= verdict.ends;
+    }
+}

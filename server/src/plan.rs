@@ -1,0 +1,124 @@
+//! A configuration that was checked: judges upgrades and makes peers. Knows no socket, so that the
+//! simulator uses the same one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use talkwire_core::dialect::Dialect;
+use talkwire_core::error::{Error, Kind, Result};
+
+use crate::backends::{Backends, Names};
+use crate::config::{Config, ScriptSource};
+use crate::faults::Fault;
+use crate::io::Clock;
+use crate::pace::Pacing;
+use crate::peer::{Peer, Setup};
+use crate::script::Script;
+use crate::upgrade::{Rules, Visit};
+
+/// Long enough that two frames a client sends in one go arrive before the first is answered.
+const DEFAULT_THINK: Duration = Duration::from_millis(10);
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Plan {
+    dialect: Arc<Dialect>,
+    script: Script,
+    names: Names,
+    rules: Rules,
+    lifetime: Duration,
+    pacing: Pacing,
+    think: Duration,
+    seed: u64,
+}
+
+impl Plan {
+    /// Checks a configuration and reads the files it names, the certificate excepted.
+    pub fn new(config: &Config) -> Result<Self> {
+        let dialect = dialect_of(config)?;
+        let script = match &config.script {
+            None => Script::default(),
+            Some(ScriptSource::File(path)) => Script::read(path)?,
+            Some(ScriptSource::Text { text, base }) => {
+                Script::parse(text, Path::new("script"), base)?
+            }
+        };
+        let names = Names::new(config, &script)?;
+        let limits = &dialect.table().limits;
+        let lifetime = config.lifetime.or(script.lifetime);
+        let rules = Rules {
+            dialect: dialect.clone(),
+            api_key: config.api_key.clone(),
+            models: config.models.clone().or_else(|| script.models.clone()),
+            max_sessions: config.max_sessions.unwrap_or(limits.sessions as usize),
+        };
+        Ok(Self {
+            lifetime: lifetime.unwrap_or(Duration::from_secs(u64::from(limits.lifetime_s))),
+            pacing: config.pacing.or(script.pacing).unwrap_or_default(),
+            think: config.think.or(script.think).unwrap_or(DEFAULT_THINK),
+            seed: config.seed,
+            dialect,
+            names,
+            rules,
+            script,
+        })
+    }
+
+    /// The dialect that is spoken.
+    pub fn dialect(&self) -> &Arc<Dialect> {
+        &self.dialect
+    }
+
+    /// Who may come in.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The faults of the script.
+    pub fn faults(&self) -> &[Fault] {
+        &self.script.faults
+    }
+
+    /// The machine of session `number` (from 0), which begins at `now`.
+    pub fn peer(&self, now: Instant, clock: Clock, visit: Visit, number: u64) -> Peer {
+        let setup = Setup {
+            dialect: self.dialect.clone(),
+            model: visit.model,
+            is_withdrawn: visit.is_withdrawn,
+            backends: self.backends(),
+            faults: self.script.faults.clone(),
+            emulate: self.script.emulate.clone(),
+            pacing: self.pacing,
+            think: self.think,
+            lifetime: self.lifetime,
+            // Sessions of one server must not share ids; a large odd step keeps seeds apart.
+            seed: self
+                .seed
+                .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            clock,
+        };
+        Peer::new(now, setup)
+    }
+
+    fn backends(&self) -> Backends {
+        self.names.make(&self.script)
+    }
+}
+
+fn dialect_of(config: &Config) -> Result<Arc<Dialect>> {
+    if let Some(dialect) = &config.dialect {
+        return Ok(dialect.clone());
+    }
+    let Some(name) = &config.profile else {
+        return Ok(Dialect::default_dialect());
+    };
+    Dialect::named(name).ok_or_else(|| {
+        let known: Vec<_> = Dialect::names().collect();
+        let message = format!(
+            "no profile is named `{name}`: there are {}",
+            known.join(", ")
+        );
+        Error::new(Kind::Config, message)
+    })
+}

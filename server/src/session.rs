@@ -1,0 +1,281 @@
+//! The task of one session: frames, time and jobs in, effects out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::driver::stopped;
+use crate::exec;
+use crate::io::{Job, JobId, PeerEffect, PeerEffects, PeerInput};
+use crate::peer::Peer;
+
+/// Unsent bytes above which answers wait for the client to read.
+const HIGH_WATER_BYTES: usize = 1 << 20;
+/// Unsent bytes above which the client is given up.
+const MAX_UNSENT_BYTES: usize = 64 << 20;
+/// Time one frame may take to be written.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// Time a client has to answer a close, and to take what was sent before it.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
+
+/// How a session ended, for the socket's sake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    /// A close was sent: wait for its answer.
+    Close,
+    /// A close was sent to a client whose message was too large: read what it still sends.
+    Drain,
+    /// Go without a word.
+    Drop,
+    /// Keep the socket and do nothing.
+    Hang,
+}
+
+struct Driver<S> {
+    peer: Peer,
+    effects: PeerEffects,
+    stream: SplitStream<WebSocketStream<S>>,
+    writer: Option<JoinHandle<Option<Sink<S>>>>,
+    outgoing: Option<mpsc::UnboundedSender<Message>>,
+    unsent: Arc<Unsent>,
+    jobs: HashMap<JobId, AbortHandle>,
+    outcomes: mpsc::UnboundedSender<(JobId, Result<Vec<u8>, String>)>,
+    last: Option<Last>,
+}
+
+/// Bytes that wait to be written.
+#[derive(Debug, Default)]
+struct Unsent {
+    bytes: AtomicUsize,
+    fell: Notify,
+}
+
+/// Runs a session to its end.
+pub(crate) async fn run<S>(ws: WebSocketStream<S>, peer: Peer, mut stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sink, stream) = ws.split();
+    let unsent = Arc::new(Unsent::default());
+    // Unbounded, as its bytes are counted and bounded here.
+    let (outgoing, queue) = mpsc::unbounded_channel();
+    let (outcomes, mut done) = mpsc::unbounded_channel();
+    let mut driver = Driver {
+        peer,
+        effects: PeerEffects::new(),
+        stream,
+        writer: Some(tokio::spawn(write(sink, queue, unsent.clone()))),
+        outgoing: Some(outgoing),
+        unsent,
+        jobs: HashMap::new(),
+        outcomes,
+        last: None,
+    };
+    driver.step(PeerInput::Open);
+    while driver.last.is_none() {
+        let input = driver.next(&mut done, &mut stopping).await;
+        driver.step(input);
+    }
+    driver.end(&mut stopping).await;
+}
+
+impl<S> Driver<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    async fn next(
+        &mut self,
+        done: &mut mpsc::UnboundedReceiver<(JobId, Result<Vec<u8>, String>)>,
+        stopping: &mut watch::Receiver<bool>,
+    ) -> PeerInput {
+        loop {
+            let deadline = self.peer.deadline().unwrap_or_else(Instant::now);
+            let is_full = self.unsent.bytes.load(Ordering::Acquire) > HIGH_WATER_BYTES;
+            let writer = self.writer.as_mut().expect("it is taken at the end only");
+            tokio::select! {
+                message = self.stream.next() => if let Some(input) = self.read(message) {
+                    return input;
+                },
+                Some((job, outcome)) = done.recv() => {
+                    self.jobs.remove(&job);
+                    return PeerInput::JobDone { job, outcome };
+                }
+                // A client that does not read makes answers wait, not memory grow.
+                () = self.unsent.fell.notified(), if is_full => {}
+                () = tokio::time::sleep_until(deadline.into()), if !is_full => {
+                    return PeerInput::Timeout;
+                }
+                () = stopped(stopping) => return PeerInput::Shutdown,
+                _ = writer => {
+                    self.writer = None;
+                    self.last = Some(Last::Drop);
+                    return PeerInput::Gone;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, message: Option<Result<Message, Error>>) -> Option<PeerInput> {
+        match message {
+            Some(Ok(Message::Text(text))) => Some(PeerInput::Frame(text.as_str().to_owned())),
+            Some(Ok(Message::Binary(_))) => Some(PeerInput::Binary),
+            // The library answers pings and closes by itself.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
+            Some(Err(Error::Capacity(_))) => {
+                self.send_close(1009, "message too big");
+                self.last = Some(Last::Drain);
+                Some(PeerInput::Gone)
+            }
+            Some(Ok(Message::Close(_))) => {
+                self.last = Some(Last::Close);
+                Some(PeerInput::Gone)
+            }
+            Some(Err(_)) | None => {
+                self.last = Some(Last::Drop);
+                Some(PeerInput::Gone)
+            }
+        }
+    }
+
+    fn step(&mut self, input: PeerInput) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.peer.handle(Instant::now(), input, &mut effects);
+        for effect in effects.drain() {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, effect: PeerEffect) {
+        match effect {
+            PeerEffect::Send(frame) => self.send(Message::text(frame)),
+            PeerEffect::SendBinary(bytes) => self.send(Message::binary(bytes)),
+            PeerEffect::Close { code, reason } => {
+                self.send_close(code, &reason);
+                self.last.get_or_insert(Last::Close);
+            }
+            PeerEffect::Drop => self.last = Some(Last::Drop),
+            PeerEffect::Hang => self.last = Some(Last::Hang),
+            PeerEffect::Start { id, job } => self.start(id, job),
+            PeerEffect::Stop(id) => {
+                if let Some(job) = self.jobs.remove(&id) {
+                    job.abort();
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        let bytes = message.len();
+        let before = self.unsent.bytes.fetch_add(bytes, Ordering::AcqRel);
+        // One frame may be as large as it likes: the script may ask for it.
+        if before > MAX_UNSENT_BYTES {
+            self.last = Some(Last::Drop);
+        }
+        if let Some(outgoing) = &self.outgoing {
+            // A writer that is gone is noticed by its handle.
+            let _ = outgoing.send(message);
+        }
+    }
+
+    fn send_close(&mut self, code: u16, reason: &str) {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        };
+        self.send(Message::Close(Some(frame)));
+    }
+
+    fn start(&mut self, id: JobId, job: Job) {
+        let outcomes = self.outcomes.clone();
+        let task = tokio::spawn(async move {
+            let outcome = match job {
+                Job::Command { argv, stdin, limit } => exec::run(&argv, stdin, limit).await,
+            };
+            // Nobody waits for it when the session has ended.
+            let _ = outcomes.send((id, outcome));
+        });
+        self.jobs.insert(id, task.abort_handle());
+    }
+
+    /// Leaves the connection as the last effect wants it.
+    async fn end(mut self, stopping: &mut watch::Receiver<bool>) {
+        for (_, job) in self.jobs.drain() {
+            job.abort();
+        }
+        // The writer ends when it has written what is queued.
+        self.outgoing = None;
+        let writer = self.writer.take();
+        let limit = tokio::time::sleep(CLOSE_LIMIT);
+        tokio::pin!(limit);
+        let mut sink = None;
+        if let Some(mut writer) = writer {
+            tokio::select! {
+                written = &mut writer => sink = written.ok().flatten(),
+                () = &mut limit => writer.abort(),
+            }
+        }
+        match self.last {
+            Some(Last::Hang) => {
+                // Both halves stay alive until then.
+                stopped(stopping).await;
+            }
+            Some(Last::Close) => {
+                let answered = async { while let Some(Ok(_)) = self.stream.next().await {} };
+                tokio::select! { () = answered => {}, () = &mut limit => {} }
+            }
+            Some(Last::Drain) => {
+                if let Some(ws) = sink.and_then(|sink| sink.reunite(self.stream).ok()) {
+                    let drained = drain(ws.into_inner());
+                    tokio::select! { () = drained => {}, () = &mut limit => {} }
+                }
+            }
+            Some(Last::Drop) | None => {}
+        }
+    }
+}
+
+/// Reads and forgets: closing a socket with unread bytes would reset it, and the client would lose
+/// the close frame.
+async fn drain<S: AsyncRead + Unpin>(mut stream: S) {
+    let mut scrap = vec![0; 64 << 10];
+    let mut left = MAX_UNSENT_BYTES;
+    while left > 0 {
+        match stream.read(&mut scrap).await {
+            Ok(read @ 1..) => left = left.saturating_sub(read),
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+async fn write<S>(
+    mut sink: Sink<S>,
+    mut queue: mpsc::UnboundedReceiver<Message>,
+    unsent: Arc<Unsent>,
+) -> Option<Sink<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(message) = queue.recv().await {
+        let bytes = message.len();
+        let sent = tokio::time::timeout(WRITE_LIMIT, sink.send(message)).await;
+        unsent.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        unsent.fell.notify_one();
+        if !matches!(sent, Ok(Ok(()))) {
+            return None;
+        }
+    }
+    Some(sink)
+}

@@ -1,0 +1,421 @@
+//! The session's configuration: what it starts with, how a patch changes it, and typed views.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use talkwire_core::audio::format::Format;
+use talkwire_core::dialect::Dialect;
+use talkwire_core::wire::session::{Modality, format_value};
+use talkwire_core::wire::{Map, Session};
+
+use crate::error::{Judged, Problem};
+use crate::schema::{self, RESPONSE, SESSION};
+
+/// The effective configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    dialect: Arc<Dialect>,
+    session: Session,
+}
+
+/// What speaks against some changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Circumstances {
+    /// The agent has spoken.
+    pub(crate) has_spoken: bool,
+    /// Audio waits in the input buffer.
+    pub(crate) has_input: bool,
+}
+
+/// How turns end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct TurnDetection {
+    /// Probability above which a frame is speech.
+    pub(crate) threshold: f32,
+    /// Audio kept before speech.
+    pub(crate) prefix_ms: u64,
+    /// Silence that ends a turn.
+    pub(crate) silence_ms: u64,
+    /// Whether a turn is answered by itself.
+    pub(crate) create_response: bool,
+    /// Whether speech stops the running answer.
+    pub(crate) interrupt_response: bool,
+}
+
+/// What one response is made with: the session's settings and the overrides of its request.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) settings: Settings,
+    /// Whether its items go into the conversation.
+    pub(crate) in_conversation: bool,
+    /// Own input instead of the conversation.
+    pub(crate) input: Option<Vec<Value>>,
+    pub(crate) metadata: Option<Map>,
+    /// Whether the end of a detected turn asked for it, not the client.
+    pub(crate) by_turn: bool,
+}
+
+const TURN_DETECTION: &str = "/audio/input/turn_detection";
+const INPUT_FORMAT: &str = "/audio/input/format";
+const OUTPUT_FORMAT: &str = "/audio/output/format";
+const VOICE: &str = "/audio/output/voice";
+const ROLE: &str = "/audio/output/role";
+
+/// Values that a patch replaces whole.
+const WHOLE: &[&str] = &[
+    INPUT_FORMAT,
+    OUTPUT_FORMAT,
+    VOICE,
+    "/tool_choice",
+    "/truncation",
+    "/prompt",
+    "/tracing",
+    "/reasoning",
+];
+
+impl Settings {
+    /// The configuration a session starts with.
+    pub(crate) fn new(dialect: Arc<Dialect>, id: &str, model: &str, expires_at: u64) -> Self {
+        let defaults = &dialect.table().defaults;
+        let pcm = |rate_hz| format_value(Format::Pcm16 { rate_hz });
+        let mut session = Session(Map::new())
+            .set("/type", json!("realtime"))
+            .set("/object", json!("realtime.session"))
+            .set("/id", json!(id))
+            .set("/model", json!(model))
+            .set("/expires_at", json!(expires_at))
+            .set("/output_modalities", json!(["audio"]))
+            .set("/instructions", json!("You are a helpful voice agent."))
+            .set(INPUT_FORMAT, pcm(defaults.input_rate_hz))
+            .set("/audio/input/transcription", Value::Null)
+            .set("/audio/input/noise_reduction", Value::Null)
+            .set(TURN_DETECTION, detection_defaults(&dialect, "server_vad"))
+            .set(OUTPUT_FORMAT, pcm(defaults.output_rate_hz))
+            .set(VOICE, json!(defaults.voice))
+            .set("/audio/output/speed", json!(1.0))
+            .set("/tools", json!([]))
+            .set("/tool_choice", json!("auto"))
+            .set("/max_output_tokens", json!("inf"))
+            .set("/truncation", json!("auto"))
+            .set("/prompt", Value::Null)
+            .set("/tracing", Value::Null)
+            .set("/include", Value::Null);
+        if dialect.can("voice_roles") {
+            session = session.set(ROLE, json!(defaults.role));
+        }
+        if dialect.can("languages") {
+            session = session.set("/audio/input/languages", json!([]));
+        }
+        Self { dialect, session }
+    }
+
+    /// All of it, for the wire.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Judges a patch and takes it over, whole or not at all.
+    pub(crate) fn update(&mut self, patch: &Map, around: Circumstances) -> Judged<()> {
+        let clean = schema::judge(patch, SESSION, "session", &self.dialect)?;
+        let changed = self.patched(clean, "session")?;
+        if changed.voice() != self.voice() && around.has_spoken && !self.dialect.can("voice_change")
+        {
+            let message = "Cannot update a conversation's voice if assistant audio is present.";
+            let problem = Problem::new("cannot_update_voice", message);
+            return Err(problem.at("session.audio.output.voice"));
+        }
+        if changed.input_format() != self.input_format() && around.has_input {
+            let message = "The input format cannot change while the input buffer holds audio.";
+            return Err(Problem::value("session.audio.input.format", message));
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    /// Judges the `response` of a `response.create`.
+    pub(crate) fn request(&self, overrides: &Map) -> Judged<Request> {
+        let mut clean = schema::judge(overrides, RESPONSE, "response", &self.dialect)?;
+        let conversation = clean.remove("conversation");
+        let input = match clean.remove("input") {
+            None => None,
+            Some(Value::Array(items)) => Some(items),
+            Some(_) => return Err(Problem::kind("response.input", "an array")),
+        };
+        let metadata = match clean.remove("metadata") {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(map)) => Some(map),
+            Some(_) => return Err(Problem::kind("response.metadata", "an object")),
+        };
+        Ok(Request {
+            settings: self.patched(clean, "response")?,
+            in_conversation: conversation.as_ref().and_then(Value::as_str) != Some("none"),
+            input,
+            metadata,
+            by_turn: false,
+        })
+    }
+
+    fn patched(&self, mut clean: Map, path: &str) -> Judged<Self> {
+        // Fixed by the URL; clients repeat it all the same.
+        clean.remove("model");
+        let mut changed = self.clone();
+        changed.complete_detection(&mut clean)?;
+        schema::make_room(&mut changed.session.0, &clean, WHOLE);
+        changed.session.merge(&Session(clean.clone()));
+        changed.judge_role(&Session(clean), path)?;
+        Ok(changed)
+    }
+
+    /// A turn detection of another type than the current one starts from that type's defaults.
+    fn complete_detection(&mut self, clean: &mut Map) -> Judged<()> {
+        let patch = Session(clean.clone());
+        let Some(Value::Object(wanted)) = patch.pointer(TURN_DETECTION) else {
+            return Ok(());
+        };
+        let current = self.session.pointer(TURN_DETECTION);
+        let current_kind = current.and_then(|d| d.get("type")?.as_str());
+        let kind = match wanted.get("type").and_then(Value::as_str) {
+            Some(kind) => kind,
+            None if current_kind.is_none() && self.dialect.table().strict => {
+                return Err(Problem::missing("session.audio.input.turn_detection.type"));
+            }
+            None => current_kind.unwrap_or("server_vad"),
+        };
+        if current_kind != Some(kind) {
+            let defaults = detection_defaults(&self.dialect, kind);
+            self.session = std::mem::take(&mut self.session).set(TURN_DETECTION, defaults);
+        }
+        Ok(())
+    }
+
+    /// A role the voice lacks breaks synthesis at such vendors, so it is refused here. A voice that
+    /// lacks the role in use gets its own first one.
+    fn judge_role(&mut self, patch: &Session, path: &str) -> Judged<()> {
+        let Some(roles) = self.dialect.table().voices.get(self.voice()) else {
+            return Ok(());
+        };
+        let role = self.session.pointer(ROLE).and_then(Value::as_str);
+        if !self.dialect.can("voice_roles") || role.is_none_or(|r| roles.iter().any(|x| x == r)) {
+            return Ok(());
+        }
+        if patch.pointer(ROLE).is_some() {
+            let message = format!(
+                "The voice '{}' has no role '{}'.",
+                self.voice(),
+                role.unwrap_or_default()
+            );
+            return Err(Problem::value(format!("{path}.audio.output.role"), message));
+        }
+        let first = json!(roles.first());
+        self.session = std::mem::take(&mut self.session).set(ROLE, first);
+        Ok(())
+    }
+
+    /// Format of the caller's audio.
+    pub(crate) fn input_format(&self) -> Format {
+        let fallback_hz = self.dialect.table().defaults.input_rate_hz;
+        let format = self.session.format_at(INPUT_FORMAT, fallback_hz);
+        format.expect("the format was judged when it was set")
+    }
+
+    /// Format of the agent's audio.
+    pub(crate) fn output_format(&self) -> Format {
+        let fallback_hz = self.dialect.table().defaults.output_rate_hz;
+        let format = self.session.format_at(OUTPUT_FORMAT, fallback_hz);
+        format.expect("the format was judged when it was set")
+    }
+
+    /// What answers are made of; audio where both are asked for, as audio has a transcript.
+    pub(crate) fn modality(&self) -> Modality {
+        let asked = self.session.pointer("/output_modalities");
+        let asked = asked.and_then(Value::as_array);
+        if asked.is_some_and(|all| all.iter().all(|name| name == "text")) {
+            return Modality::Text;
+        }
+        Modality::Audio
+    }
+
+    /// How turns end; `None` means the client commits by hand.
+    pub(crate) fn turn_detection(&self) -> Option<TurnDetection> {
+        let detection = self.session.pointer(TURN_DETECTION)?.as_object()?;
+        let defaults = &self.dialect.table().defaults;
+        let ms = |key: &str, default: u32| {
+            let value = detection.get(key).and_then(Value::as_u64);
+            value.unwrap_or_else(|| u64::from(default))
+        };
+        let flag = |key: &str| detection.get(key).and_then(Value::as_bool).unwrap_or(true);
+        let threshold = detection.get("threshold").and_then(Value::as_f64);
+        Some(TurnDetection {
+            threshold: threshold.map_or(defaults.vad_threshold, |t| t as f32),
+            prefix_ms: ms("prefix_padding_ms", defaults.vad_prefix_ms),
+            silence_ms: ms("silence_duration_ms", defaults.vad_silence_ms),
+            create_response: flag("create_response"),
+            interrupt_response: flag("interrupt_response"),
+        })
+    }
+
+    /// Whether the client asked for transcripts of the caller.
+    pub(crate) fn wants_transcripts(&self) -> bool {
+        let asked = self.session.pointer("/audio/input/transcription");
+        asked.is_some_and(Value::is_object)
+    }
+
+    /// Name of the voice.
+    pub(crate) fn voice(&self) -> &str {
+        let voice = self.session.pointer(VOICE);
+        let name = voice.and_then(|v| v.as_str().or_else(|| v.get("id")?.as_str()));
+        name.unwrap_or_default()
+    }
+
+    /// The system prompt.
+    pub(crate) fn instructions(&self) -> &str {
+        let text = self.session.pointer("/instructions");
+        text.and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether functions may be called at all.
+    pub(crate) fn allows_tools(&self) -> bool {
+        self.session.pointer("/tool_choice") != Some(&json!("none"))
+    }
+
+    /// Most tokens of an answer.
+    pub(crate) fn max_tokens(&self) -> Option<u64> {
+        self.session.pointer("/max_output_tokens")?.as_u64()
+    }
+
+    /// The fields a response repeats.
+    pub(crate) fn echo(&self, pointer: &str) -> Value {
+        self.session.pointer(pointer).cloned().unwrap_or_default()
+    }
+}
+
+fn detection_defaults(dialect: &Dialect, kind: &str) -> Value {
+    let defaults = &dialect.table().defaults;
+    if kind == "semantic_vad" {
+        return json!({"type": kind, "eagerness": "auto", "create_response": true,
+            "interrupt_response": true});
+    }
+    // Written as text first: 0.4_f32 would show as 0.4000000059604645.
+    let threshold: f64 = defaults.vad_threshold.to_string().parse().unwrap_or(0.5);
+    json!({"type": kind, "threshold": threshold, "prefix_padding_ms": defaults.vad_prefix_ms,
+        "silence_duration_ms": defaults.vad_silence_ms, "create_response": true,
+        "interrupt_response": true, "idle_timeout_ms": null})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(profile: &str) -> Settings {
+        let dialect = Dialect::named(profile).expect("built in");
+        Settings::new(dialect, "sess_1", "m", 1)
+    }
+
+    fn patch(settings: &mut Settings, value: Value) -> Judged<()> {
+        patch_when(settings, value, Circumstances::default())
+    }
+
+    fn patch_when(settings: &mut Settings, value: Value, around: Circumstances) -> Judged<()> {
+        settings.update(value.as_object().expect("an object"), around)
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_a_wrong_one_changes_nothing() {
+        let mut s = settings("openai");
+        let before = s.session().clone();
+        patch(
+            &mut s,
+            json!({"instructions": "X", "audio": {"input": {"turn_detection": null}}}),
+        )
+        .expect("fine");
+        assert_eq!(s.instructions(), "X");
+        assert!(s.turn_detection().is_none());
+        assert_eq!(s.session().pointer(VOICE), before.pointer(VOICE));
+        let now = s.session().clone();
+        patch(&mut s, json!({"instructions": "Y", "foo": 1})).expect_err("unknown");
+        assert_eq!(*s.session(), now);
+        patch(&mut s, json!({"instructions": "", "tools": []})).expect("clears");
+        assert_eq!(s.instructions(), "");
+    }
+
+    #[test]
+    fn another_kind_of_turn_detection_starts_from_its_own_defaults() {
+        let mut s = settings("openai");
+        let detection =
+            |kind: &str| json!({"audio": {"input": {"turn_detection": {"type": kind}}}});
+        patch(&mut s, detection("semantic_vad")).expect("fine");
+        let echo = s.echo(TURN_DETECTION);
+        assert_eq!(echo["eagerness"], "auto");
+        assert!(echo.get("threshold").is_none());
+        patch(&mut s, detection("server_vad")).expect("fine");
+        assert_eq!(s.echo(TURN_DETECTION)["silence_duration_ms"], 500);
+        let some = json!({"audio": {"input": {"turn_detection": {"silence_duration_ms": 700}}}});
+        patch(&mut s, some).expect("merges");
+        let detection = s.turn_detection().expect("on");
+        assert_eq!((detection.silence_ms, detection.prefix_ms), (700, 300));
+    }
+
+    #[test]
+    fn a_new_format_keeps_no_field_of_the_old_one() {
+        let mut s = settings("openai");
+        let format = json!({"audio": {"output": {"format": {"type": "audio/pcma"}}}});
+        patch(&mut s, format).expect("fine");
+        assert_eq!(s.echo(OUTPUT_FORMAT), json!({"type": "audio/pcma"}));
+        assert_eq!(s.output_format(), Format::Alaw);
+    }
+
+    #[test]
+    fn the_voice_is_fixed_once_heard_where_the_dialect_says_so() {
+        let spoken = Circumstances {
+            has_spoken: true,
+            ..Circumstances::default()
+        };
+        let voice = |name: &str| json!({"audio": {"output": {"voice": name}}});
+        let mut strict = settings("openai");
+        let problem = patch_when(&mut strict, voice("ash"), spoken).expect_err("too late");
+        assert_eq!(problem.param(), Some("session.audio.output.voice"));
+        patch_when(&mut strict, voice("alloy"), spoken).expect("no change");
+        let mut lenient = settings("yandex");
+        patch_when(&mut lenient, voice("dasha"), spoken).expect("fine");
+        assert_eq!(lenient.voice(), "dasha");
+    }
+
+    #[test]
+    fn a_role_fits_its_voice() {
+        let mut s = settings("yandex");
+        let output = |value: Value| json!({"audio": {"output": value}});
+        patch(&mut s, output(json!({"role": "whisper"}))).expect("marina whispers");
+        patch(&mut s, output(json!({"voice": "masha"}))).expect("takes her first role");
+        assert_eq!(s.echo(ROLE), "good");
+        let problem = patch(&mut s, output(json!({"role": "whisper"}))).expect_err("cannot");
+        assert_eq!(problem.param(), Some("session.audio.output.role"));
+    }
+
+    #[test]
+    fn the_input_format_does_not_change_under_waiting_audio() {
+        let mut s = settings("yandex");
+        let waiting = Circumstances {
+            has_input: true,
+            ..Circumstances::default()
+        };
+        let rate = json!({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 8000}}}});
+        patch_when(&mut s, rate.clone(), waiting).expect_err("audio waits");
+        patch(&mut s, rate).expect("fine");
+        assert_eq!(s.input_format().rate_hz(), 8000);
+    }
+
+    #[test]
+    fn a_response_overrides_for_itself_only() {
+        let s = settings("openai");
+        let overrides = json!({"output_modalities": ["text"], "instructions": null,
+            "conversation": "none", "metadata": {"a": "b"}});
+        let request = s
+            .request(overrides.as_object().expect("object"))
+            .expect("fine");
+        assert_eq!(request.settings.modality(), Modality::Text);
+        assert_eq!(request.settings.instructions(), s.instructions());
+        assert!(!request.in_conversation);
+        assert_eq!(request.metadata.expect("there")["a"], "b");
+        assert_eq!(s.modality(), Modality::Audio);
+    }
+}

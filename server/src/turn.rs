@@ -1,0 +1,302 @@
+//! The input buffer and the detector of turns in it.
+
+use talkwire_core::audio::dtmf;
+use talkwire_core::audio::format::Format;
+use talkwire_core::audio::framer::Framer;
+use talkwire_core::audio::vad::{Frame, Vad};
+
+use crate::brain::Clip;
+use crate::conversation::Recording;
+use crate::error::{Judged, Problem};
+use crate::settings::TurnDetection;
+
+/// Most audio the buffer holds.
+const MAX_BUFFER_MS: u64 = 600_000;
+/// Audio kept while a detector waits for speech: what a manual commit could still want.
+const IDLE_KEEP_MS: u64 = 30_000;
+/// Frames of speech in a row that begin a turn: 48 ms. Single frames of noise reach the threshold.
+const ONSET_FRAMES: u32 = 3;
+/// A key that is held counts as speech while it is about as loud as when it was recognised.
+const TONE_DROP_DB: f32 = 10.0;
+
+/// A boundary that the detector found; times in ms of session audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    /// Speech began, prefix padding included.
+    Started { start_ms: u64 },
+    /// Speech ended, closing silence included.
+    Stopped { end_ms: u64 },
+}
+
+/// The caller's audio that is not an item yet.
+#[derive(Debug)]
+pub(crate) struct InputBuffer {
+    format: Format,
+    framer: Framer,
+    samples: Vec<i16>,
+    /// Position of `samples[0]` in the session's audio, in samples of this format.
+    start_sample: u64,
+    /// Session audio before this format was chosen.
+    base_ms: u64,
+    detector: Option<Detector>,
+}
+
+/// A turn's audio, taken out of the buffer.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) clip: Clip,
+    pub(crate) recording: Recording,
+}
+
+#[derive(Debug)]
+struct Detector {
+    rules: TurnDetection,
+    rate_hz: u64,
+    vad: Vad,
+    keys: dtmf::Detector,
+    /// Where the detector's sample 0 lies in the session's audio.
+    origin_sample: u64,
+    /// Loudness of a telephone key that is down.
+    key_dbfs: Option<f32>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// `run` frames of speech in a row, the first at `since`.
+    Quiet { run: u32, since: u64 },
+    /// A turn; speech was last heard until `last`.
+    Speaking { last: u64 },
+}
+
+impl InputBuffer {
+    pub(crate) fn new(format: Format, rules: Option<TurnDetection>) -> Self {
+        let mut buffer = Self {
+            format,
+            framer: Framer::new(format),
+            samples: Vec::new(),
+            start_sample: 0,
+            base_ms: 0,
+            detector: None,
+        };
+        buffer.configure(format, rules);
+        buffer
+    }
+
+    /// Takes over changed settings. A change of the rules forgets speech that has begun.
+    pub(crate) fn configure(&mut self, format: Format, rules: Option<TurnDetection>) {
+        let same_format = self.format == format;
+        if !same_format {
+            self.base_ms = self.position_ms(self.end_sample());
+            self.format = format;
+            self.framer = Framer::new(format);
+            self.samples.clear();
+            self.start_sample = 0;
+        }
+        match (&mut self.detector, rules) {
+            (Some(detector), Some(rules)) if same_format => detector.rules = rules,
+            (detector, rules) => {
+                let origin = self.start_sample + self.samples.len() as u64;
+                *detector = rules.and_then(|rules| Detector::new(rules, format, origin));
+            }
+        }
+    }
+
+    /// Milliseconds of audio that wait.
+    pub(crate) fn ms(&self) -> u64 {
+        self.samples.len() as u64 * 1000 / u64::from(self.format.rate_hz())
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.framer.pending() == 0
+    }
+
+    /// Adds audio and returns the boundaries it completes, in order.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Judged<Vec<Boundary>> {
+        let new_ms = self.format.ms_of_bytes(bytes.len() as u64);
+        if self.ms() + new_ms > MAX_BUFFER_MS {
+            let most = MAX_BUFFER_MS / 1000;
+            let message = format!("The input buffer holds at most {most} s: commit or clear it.");
+            return Err(Problem::value("audio", message));
+        }
+        let before = self.samples.len();
+        self.framer.push(bytes, &mut self.samples);
+        let boundaries = match &mut self.detector {
+            Some(detector) => detector.push(&self.samples[before..]),
+            None => Vec::new(),
+        };
+        let mut told = Vec::new();
+        let mut floor = self.start_sample;
+        for boundary in boundaries {
+            told.push(match boundary {
+                Edge::Start(sample) => {
+                    let rate = u64::from(self.format.rate_hz());
+                    let prefix_ms = self.detector.as_ref().map_or(0, |d| d.rules.prefix_ms);
+                    let first = sample.saturating_sub(prefix_ms * rate / 1000);
+                    let start_ms = self.position_ms(first.max(floor));
+                    Boundary::Started { start_ms }
+                }
+                Edge::Stop(sample) => {
+                    floor = sample;
+                    let end_ms = self.position_ms(sample);
+                    Boundary::Stopped { end_ms }
+                }
+            });
+        }
+        self.trim();
+        Ok(told)
+    }
+
+    /// Takes out all audio.
+    pub(crate) fn take(&mut self) -> Turn {
+        let all = self.end_sample();
+        self.take_between(self.start_sample, all)
+    }
+
+    /// Takes out the audio of a detected turn; what came after it stays.
+    pub(crate) fn take_turn(&mut self, start_ms: u64, end_ms: u64) -> Turn {
+        let rate = u64::from(self.format.rate_hz());
+        let sample = |ms: u64| ms.saturating_sub(self.base_ms) * rate / 1000;
+        self.take_between(sample(start_ms), sample(end_ms))
+    }
+
+    /// Empties the buffer and forgets speech that has begun.
+    pub(crate) fn clear(&mut self) {
+        self.start_sample = self.end_sample();
+        self.samples.clear();
+        self.framer.reset();
+        if let Some(detector) = &mut self.detector {
+            detector.state = State::QUIET;
+        }
+    }
+
+    fn take_between(&mut self, from: u64, to: u64) -> Turn {
+        let start = self.start_sample;
+        let len = self.samples.len();
+        let index = |sample: u64| (sample.saturating_sub(start) as usize).min(len);
+        let (from, to) = (index(from), index(to));
+        let samples = self.samples[from.min(to)..to].to_vec();
+        self.samples.drain(..to);
+        self.start_sample += to as u64;
+        let mut bytes = Vec::with_capacity(samples.len() * self.format.sample_bytes());
+        talkwire_core::audio::codec::encode_into(self.format, &samples, &mut bytes);
+        Turn {
+            clip: Clip {
+                rate_hz: self.format.rate_hz(),
+                samples,
+            },
+            recording: Recording {
+                format: Some(self.format),
+                bytes,
+            },
+        }
+    }
+
+    fn end_sample(&self) -> u64 {
+        self.start_sample + self.samples.len() as u64
+    }
+
+    fn position_ms(&self, sample: u64) -> u64 {
+        self.base_ms + sample * 1000 / u64::from(self.format.rate_hz())
+    }
+
+    fn trim(&mut self) {
+        let Some(detector) = &self.detector else {
+            return;
+        };
+        let keep = (IDLE_KEEP_MS * u64::from(self.format.rate_hz()) / 1000) as usize;
+        // Trimmed in large steps: each moves what is kept.
+        if matches!(detector.state, State::Quiet { .. }) && self.samples.len() > 2 * keep {
+            let gone = self.samples.len() - keep;
+            self.samples.drain(..gone);
+            self.start_sample += gone as u64;
+        }
+    }
+}
+
+/// A boundary in samples of the session's audio.
+#[derive(Clone, Copy, Debug)]
+enum Edge {
+    Start(u64),
+    Stop(u64),
+}
+
+impl State {
+    const QUIET: Self = Self::Quiet { run: 0, since: 0 };
+}
+
+impl Detector {
+    fn new(rules: TurnDetection, format: Format, origin_sample: u64) -> Option<Self> {
+        let rate_hz = format.rate_hz();
+        Some(Self {
+            rules,
+            rate_hz: u64::from(rate_hz),
+            vad: Vad::new(rate_hz).ok()?,
+            keys: dtmf::Detector::new(rate_hz).ok()?,
+            origin_sample,
+            key_dbfs: None,
+            state: State::QUIET,
+        })
+    }
+
+    fn push(&mut self, samples: &[i16]) -> Vec<Edge> {
+        let mut keys = Vec::new();
+        let mut frames = Vec::new();
+        self.keys.push(samples, &mut keys);
+        self.vad.push(samples, &mut |frame| frames.push(frame));
+        let mut edges = Vec::new();
+        let last = frames.len().saturating_sub(1);
+        for (i, frame) in frames.into_iter().enumerate() {
+            // A key is reported with the samples that complete it: at the last frame of them.
+            let key = i == last && !keys.is_empty();
+            edges.extend(self.step(&frame, key));
+        }
+        edges
+    }
+
+    fn step(&mut self, frame: &Frame, key: bool) -> Option<Edge> {
+        let start = self.origin_sample + frame.start_sample;
+        let end = start + u64::from(frame.samples);
+        let speech = self.is_speech(frame, key);
+        match &mut self.state {
+            State::Quiet { run, since } => {
+                if !speech {
+                    self.state = State::QUIET;
+                    return None;
+                }
+                if *run == 0 {
+                    *since = start;
+                }
+                *run += 1;
+                if *run < ONSET_FRAMES && !key {
+                    return None;
+                }
+                let since = *since;
+                self.state = State::Speaking { last: end };
+                Some(Edge::Start(since))
+            }
+            State::Speaking { last } if speech => {
+                *last = end;
+                None
+            }
+            State::Speaking { last } => {
+                let silence_ms = (end - *last) * 1000 / self.rate_hz;
+                if silence_ms < self.rules.silence_ms {
+                    return None;
+                }
+                self.state = State::QUIET;
+                Some(Edge::Stop(end))
+            }
+        }
+    }
+
+    fn is_speech(&mut self, frame: &Frame, key: bool) -> bool {
+        if key {
+            self.key_dbfs = Some(frame.rms_dbfs);
+        }
+        let held = |dbfs: f32| frame.rms_dbfs > dbfs - TONE_DROP_DB;
+        self.key_dbfs = self.key_dbfs.filter(|dbfs| held(*dbfs));
+        self.key_dbfs.is_some() || frame.probability > self.rules.threshold
+    }
+}

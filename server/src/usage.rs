@@ -1,0 +1,84 @@
+//! Token counts. Nothing is counted by a model here, so they are estimates that grow with what was
+//! read and written, and are never zero.
+
+use talkwire_core::wire::item::TokenDetails;
+use talkwire_core::wire::{Item, Usage};
+
+/// Characters of a token of text, roughly.
+const CHARS: u64 = 4;
+/// Milliseconds of a token of audio, as the larger vendors count them.
+const AUDIO_MS: u64 = 100;
+
+/// Tokens by modality.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub(crate) text: u64,
+    pub(crate) audio: u64,
+}
+
+impl Tokens {
+    /// Tokens of a text.
+    pub(crate) fn of_text(text: &str) -> u64 {
+        (text.chars().count() as u64).div_ceil(CHARS)
+    }
+
+    /// Tokens of audio.
+    pub(crate) const fn of_audio_ms(ms: u64) -> u64 {
+        ms.div_ceil(AUDIO_MS)
+    }
+
+    /// Tokens of the text of items.
+    pub(crate) fn of_items<'a>(items: impl Iterator<Item = &'a Item>) -> u64 {
+        let text = |item: &Item| {
+            let fields = [&item.name, &item.arguments, &item.output];
+            let fields: u64 = fields.into_iter().flatten().map(|t| Self::of_text(t)).sum();
+            fields + Self::of_text(&item.text())
+        };
+        items.map(text).sum()
+    }
+
+    const fn all(self) -> u64 {
+        self.text + self.audio
+    }
+}
+
+/// The usage of a response.
+pub(crate) fn usage(input: Tokens, output: Tokens) -> Usage {
+    let details = |tokens: Tokens, cached| TokenDetails {
+        text_tokens: tokens.text,
+        audio_tokens: tokens.audio,
+        cached_tokens: cached,
+        ..TokenDetails::default()
+    };
+    // A prompt always costs something.
+    let input = Tokens {
+        text: input.text.max(1),
+        ..input
+    };
+    Usage {
+        total_tokens: input.all() + output.all(),
+        input_tokens: input.all(),
+        output_tokens: output.all(),
+        input_token_details: details(input, Some(0)),
+        output_token_details: details(output, None),
+        ..Usage::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_adds_up_and_is_never_zero() {
+        let none = usage(Tokens::default(), Tokens::default());
+        assert_eq!((none.total_tokens, none.input_tokens), (1, 1));
+        let input = Tokens { text: 3, audio: 5 };
+        let output = Tokens { text: 2, audio: 7 };
+        let some = usage(input, output);
+        assert_eq!(some.total_tokens, 17);
+        assert_eq!(some.output_token_details.audio_tokens, 7);
+        assert_eq!(Tokens::of_items([Item::user_text("12345678")].iter()), 2);
+        assert_eq!(Tokens::of_audio_ms(101), 2);
+    }
+}

@@ -1,0 +1,38 @@
+//! Voices: how an answer sounds.
+
+mod dtmf;
+mod exec;
+mod tone;
+mod wav;
+
+pub use dtmf::Digits;
+pub use exec::ExecVoice;
+pub use tone::Tone;
+pub use wav::WavVoice;
+
+use std::fmt;
+
+use crate::brain::Clip;
+use crate::io::Job;
+
+/// What a voice makes of a text.
+#[derive(Debug)]
+pub enum Speech {
+    /// This sound; any rate, it is resampled.
+    Now(Clip),
+    /// A job has to be done first; [`Voice::spoken`] reads its outcome.
+    Later(Job),
+}
+
+/// Turns text into sound. One voice belongs to one session.
+pub trait Voice: Send + fmt::Debug {
+    /// The sound of `text`. `clip` is what the brain wants it to sound like, if it said so, and
+    /// `rate_hz` the rate that needs no resampling.
+    fn speak(&mut self, text: &str, clip: Option<&Clip>, rate_hz: u32) -> Speech;
+
+    /// Reads the outcome of a job this voice asked for.
+    fn spoken(&mut self, output: &[u8]) -> Result<Clip, String> {
+        let _ = output;
+        Err("this voice has no jobs".to_owned())
+    }
+}

@@ -1,0 +1,52 @@
+//! A voice of recordings: what the script gives a WAV file for sounds like it, the rest like tones.
+
+use std::sync::Arc;
+
+use super::tone::beep;
+use super::{Speech, Voice};
+use crate::brain::Clip;
+
+/// Plays a text's recording.
+#[derive(Clone, Debug, Default)]
+pub struct WavVoice {
+    recordings: Vec<(String, Arc<Clip>)>,
+}
+
+impl WavVoice {
+    /// A voice that knows these texts.
+    pub fn new(recordings: Vec<(String, Arc<Clip>)>) -> Self {
+        Self { recordings }
+    }
+}
+
+impl Voice for WavVoice {
+    fn speak(&mut self, text: &str, clip: Option<&Clip>, rate_hz: u32) -> Speech {
+        let recorded = || {
+            let known = self.recordings.iter().find(|(known, _)| known == text);
+            known.map(|(_, clip)| Clip::clone(clip))
+        };
+        let clip = clip.cloned().or_else(recorded);
+        Speech::Now(clip.unwrap_or_else(|| beep(text, rate_hz)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_text_sounds_like_its_recording_and_others_like_tones() {
+        let clip = |sample| Clip {
+            rate_hz: 8_000,
+            samples: vec![sample; 3],
+        };
+        let mut voice = WavVoice::new(vec![("yes".to_owned(), Arc::new(clip(1)))]);
+        let mut now = |text: &str, wish: Option<&Clip>| match voice.speak(text, wish, 8_000) {
+            Speech::Now(clip) => clip,
+            Speech::Later(job) => panic!("{job:?}"),
+        };
+        assert_eq!(now("yes", None), clip(1));
+        assert_eq!(now("yes", Some(&clip(2))), clip(2));
+        assert_eq!(now("no", None), beep("no", 8_000));
+    }
+}

@@ -1,0 +1,4 @@
+//! The local server over real sockets, judged by a raw client.
+
+mod common;
+mod text;
