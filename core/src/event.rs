@@ -158,7 +158,7 @@ impl Event {
             }
             ServerEvent::TranscriptionDelta(e) => e.delta.as_deref(),
             ServerEvent::TranscriptionCompleted(e) => e.transcript.as_deref(),
-            ServerEvent::Error(e) => Some(e.message.as_deref().unwrap_or(&e.error.message)),
+            ServerEvent::Error(e) => Some(&e.error.message),
             _ => None,
         }
     }

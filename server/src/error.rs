@@ -79,7 +79,6 @@ impl Problem {
                 param: self.param,
                 event_id,
             },
-            message: None,
         })
     }
 }

@@ -1,3 +1,4 @@
-//! Everything that needs two crates: simulator, flows, vectors, faces.
+//! Everything that needs two crates: the flows, the stages they are played on, and the simulator.
 
 pub mod flow;
+pub mod stage;

@@ -219,8 +219,9 @@ impl Dialect {
                 event,
             });
         }
-        let (fields, reshaped) = self.fields(raw, true)?;
-        let rewritten = reshaped || name != envelope.name();
+        let (mut fields, reshaped) = self.fields(raw, true)?;
+        let mended = name == "error" && rules::error_from_wire(&mut fields);
+        let rewritten = reshaped || mended || name != envelope.name();
         let event = ServerEvent::from_fields(name, fields);
         Ok(Decoded {
             event_id,

@@ -151,3 +151,19 @@ pub(super) fn item_parts_from_wire(item: &mut Map) {
         part.insert("type".to_owned(), json!(kind));
     }
 }
+
+/// Gathers the fields of an error that some servers send without an `error` object; returns whether
+/// there was anything to gather.
+pub(super) fn error_from_wire(fields: &mut Map) -> bool {
+    if fields.get("error").is_some_and(Value::is_object) {
+        return false;
+    }
+    let mut error = Map::new();
+    for key in ["message", "code", "param"] {
+        if let Some(value) = fields.remove(key) {
+            error.insert(key.to_owned(), value);
+        }
+    }
+    fields.insert("error".to_owned(), Value::Object(error));
+    true
+}

@@ -119,11 +119,7 @@ impl Link {
     }
 
     pub(super) fn remember(&mut self, event: &ErrorEvent) {
-        let mut body = event.error.clone();
-        if body.message.is_empty() {
-            body.message = event.message.clone().unwrap_or_default();
-        }
-        self.last_error = Some(body);
+        self.last_error = Some(event.error.clone());
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -11,6 +11,7 @@
 //! | `responses` | which responses run and which are over |
 //! | `playout` | audio received |
 //! | `tools` | function calls that wait for an output |
+//! | `tracks` | which of two tracks of the same text is passed on |
 //! | `history` | the conversation in its order |
 
 mod check;
@@ -22,6 +23,7 @@ mod playout;
 mod requests;
 mod responses;
 mod tools;
+mod tracks;
 mod turns;
 mod uplink;
 
@@ -36,6 +38,7 @@ use playout::Playout;
 use requests::{Answer, Requests, until};
 use responses::{Responses, Verdict};
 use tools::Tools;
+use tracks::Tracks;
 use turns::Turns;
 use uplink::Held;
 
@@ -67,6 +70,7 @@ pub struct Engine {
     responses: Responses,
     playout: Playout,
     tools: Tools,
+    tracks: Tracks,
     history: History,
 }
 
@@ -91,6 +95,7 @@ impl Engine {
             responses: Responses::default(),
             playout: Playout::default(),
             tools: Tools::default(),
+            tracks: Tracks::default(),
             history: History::default(),
             options,
         })
@@ -418,6 +423,9 @@ impl Engine {
         {
             return fx.push(Effect::Note("repeated session.updated".to_owned()));
         }
+        if self.dialect.has(Quirk::SpokenTextIsOutputText) && self.tracks.is_second(&event) {
+            return fx.push(Effect::Note(format!("second track {}", event.name())));
+        }
         rewritten |= self.seen(at_ms, &mut event);
         let proven = self.requests.proven(&event);
         let halved = self.frame(&mut event, &mut rewritten);
@@ -477,8 +485,8 @@ impl Engine {
         self.link.remember(e);
         let culprit = e.error.event_id.as_deref()?;
         self.responses.refused(culprit);
-        let message = e.message.as_deref().unwrap_or(&e.error.message);
-        let error = Error::new(Kind::Server, message).with_provider(link::provider(&e.error));
+        let error = Error::new(Kind::Server, e.error.message.as_str())
+            .with_provider(link::provider(&e.error));
         if self.first_update.as_deref() == Some(culprit) {
             self.config.refused();
         }

@@ -120,9 +120,6 @@ wire_struct! {
     pub struct ErrorEvent {
         /// What the server says.
         pub error: ErrorBody,
-        /// Top-level message of servers that send no `error` object.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub message: Option<String>,
     }
 
     /// The `error` object.

@@ -1,0 +1,89 @@
+//! A server that does what a script says, over a real WebSocket.
+
+use std::net::TcpListener as StdListener;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, accept_async};
+
+use crate::flow::ServerAct;
+
+/// A scripted server for one connection.
+pub(super) struct Hostile {
+    pub url: String,
+    acts: UnboundedSender<ServerAct>,
+    pub sent: Receiver<Value>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Hostile {
+    pub(super) fn start() -> Self {
+        let listener = StdListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let address = listener.local_addr().expect("bound");
+        let (acts, todo) = unbounded_channel();
+        let (report, sent) = channel();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("non-blocking");
+            if let Ok((stream, _)) = listener.accept().await
+                && let Ok(ws) = accept_async(stream).await
+            {
+                play(ws, todo, report).await;
+            }
+        });
+        Self {
+            url: format!("ws://{address}/v1/realtime"),
+            acts,
+            sent,
+            _runtime: runtime,
+        }
+    }
+
+    pub(super) fn act(&self, act: ServerAct) {
+        // An error means that the connection is over; the flow sees that by itself.
+        let _ = self.acts.send(act);
+    }
+}
+
+async fn play(
+    mut ws: WebSocketStream<TcpStream>,
+    mut todo: UnboundedReceiver<ServerAct>,
+    report: Sender<Value>,
+) {
+    loop {
+        tokio::select! {
+            act = todo.recv() => match act {
+                Some(ServerAct::Text(text)) => drop(ws.send(Message::text(text)).await),
+                Some(ServerAct::Binary(bytes)) => drop(ws.send(Message::binary(bytes)).await),
+                Some(ServerAct::Close(code, reason)) => {
+                    let frame = CloseFrame { code: code.into(), reason: reason.into() };
+                    let _ = ws.close(Some(frame)).await;
+                }
+                Some(ServerAct::Drop) => {
+                    let _ = ws.get_ref().set_zero_linger();
+                    return;
+                }
+                Some(ServerAct::NoPong) => {}
+                None => return,
+            },
+            message = ws.next() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    let value = serde_json::from_str(&text).unwrap_or_default();
+                    let _ = report.send(value);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+        }
+    }
+}

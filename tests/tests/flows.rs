@@ -1,0 +1,56 @@
+//! Every flow on both stages, in each profile it is meant for.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use talkwire_tests::flow::{Flow, Flows, Options, Stage, Summary, run};
+use talkwire_tests::stage::{sim::Sim, ws::Ws};
+
+const PROFILES: &[&str] = &["yandex", "openai"];
+
+/// Flows that only virtual time can play: a minute of waiting each.
+const SIM_ONLY: &[&str] = &["20i"];
+
+fn play_all(make: impl Fn(&Flow, &str) -> Box<dyn Stage> + Sync, skip: &[&str]) {
+    let flows = Flows::committed().expect("the committed flows parse");
+    let wanted: Vec<_> = PROFILES
+        .iter()
+        .flat_map(|profile| flows.of_profile(profile).map(move |flow| (flow, *profile)))
+        .filter(|(flow, _)| !skip.contains(&flow.id.as_str()))
+        .filter(|(flow, _)| {
+            std::env::var("FLOW").is_ok_and(|id| id == flow.id) || std::env::var("FLOW").is_err()
+        })
+        .collect();
+    let (summary, next) = (Mutex::new(Summary::default()), AtomicUsize::new(0));
+    // Most of the time of a real flow is waiting for speech, so many play at once.
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while let Some((flow, profile)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut stage = make(flow, profile);
+                    let report = run(
+                        flow,
+                        profile,
+                        &flows.common,
+                        &mut *stage,
+                        Options::default(),
+                    );
+                    summary.lock().expect("no panic under it").add(report);
+                }
+            });
+        }
+    });
+    let summary = summary.into_inner().expect("no panic under it");
+    println!("{summary}");
+    assert!(summary.is_ok(), "{summary}");
+}
+
+#[test]
+fn all_flows_pass_in_the_simulator() {
+    play_all(|flow, profile| Box::new(Sim::new(flow, profile)), &[]);
+}
+
+#[test]
+fn all_flows_pass_over_a_real_websocket() {
+    play_all(|flow, profile| Box::new(Ws::new(flow, profile)), SIM_ONLY);
+}
