@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 use talkwire_core::dialect::Quirk;
 use talkwire_core::wire::server::{
-    Bare, ErrorBody, ItemEvent, ItemRef, Speech, Transcription, TranscriptionFailed,
+    Bare, Committed, ErrorBody, ItemEvent, Speech, Transcription, TranscriptionFailed,
 };
 use talkwire_core::wire::{Item, Map, Part, ServerEvent};
 
@@ -166,7 +166,7 @@ impl Peer {
             }]),
             ..Item::default()
         };
-        let event = ServerEvent::BufferCommitted(ItemRef {
+        let event = ServerEvent::BufferCommitted(Committed {
             item_id: item_id.clone(),
             previous_item_id: self.talk.last_id(),
         });

@@ -61,7 +61,6 @@ impl Peer {
         self.talk.remove(item_id)?;
         let event = ServerEvent::ItemDeleted(ItemRef {
             item_id: item_id.to_owned(),
-            previous_item_id: None,
         });
         self.out.send(&event, fx);
         Ok(())

@@ -403,10 +403,7 @@ impl Engine {
             mut event,
         } = decoded;
         let at_ms = self.at_ms(now);
-        match self
-            .responses
-            .seen(&event, self.dialect.has(Quirk::ResponseDoneMayBeMissing))
-        {
+        match self.responses.seen(&event) {
             Verdict::Pass => {}
             Verdict::Late => return fx.push(Effect::Note(format!("late {}", event.name()))),
             Verdict::After(end) => {

@@ -50,11 +50,10 @@ impl Responses {
         self.asked.retain(|asked| asked != event_id);
     }
 
-    /// Judges an event. `forgets` says that the server may not report the end of an interrupted
-    /// response.
-    pub(super) fn seen(&mut self, event: &ServerEvent, forgets: bool) -> Verdict {
+    /// Judges an event.
+    pub(super) fn seen(&mut self, event: &ServerEvent) -> Verdict {
         match event {
-            ServerEvent::ResponseCreated(e) => self.created(&e.response, forgets),
+            ServerEvent::ResponseCreated(e) => self.created(&e.response),
             ServerEvent::ResponseDone(e) => self.done(&e.response),
             ServerEvent::SpeechStarted(_) => {
                 self.running
@@ -69,7 +68,7 @@ impl Responses {
         }
     }
 
-    fn created(&mut self, response: &Response, forgets: bool) -> Verdict {
+    fn created(&mut self, response: &Response) -> Verdict {
         if !self.asked.is_empty() {
             self.asked.remove(0);
         }
@@ -84,7 +83,7 @@ impl Responses {
         let forgotten = self
             .running
             .iter()
-            .position(|r| forgets && r.interrupted && r.id != id);
+            .position(|r| r.interrupted && r.id != id);
         let forgotten = forgotten.map(|i| self.running.remove(i));
         self.running.push(Running {
             id,
@@ -183,20 +182,13 @@ mod tests {
         let mut responses = Responses::default();
         responses.asked("e1");
         assert_eq!(
-            responses.seen(&event("response.created", "a"), false),
+            responses.seen(&event("response.created", "a")),
             Verdict::Pass
         );
-        assert_eq!(responses.seen(&event(DELTA, "a"), false), Verdict::Pass);
-        assert_eq!(
-            responses.seen(&event("response.done", "a"), false),
-            Verdict::Pass
-        );
+        assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Pass);
+        assert_eq!(responses.seen(&event("response.done", "a")), Verdict::Pass);
         for late in [DELTA, "response.done", "response.created"] {
-            assert_eq!(
-                responses.seen(&event(late, "a"), false),
-                Verdict::Late,
-                "{late}"
-            );
+            assert_eq!(responses.seen(&event(late, "a")), Verdict::Late, "{late}");
         }
         assert!(!responses.is_busy());
         responses.check();
@@ -205,14 +197,14 @@ mod tests {
     #[test]
     fn an_interrupted_response_whose_end_was_forgotten_ends_when_the_next_begins() {
         let mut responses = Responses::default();
-        responses.seen(&event("response.created", "a"), true);
-        responses.seen(&event("input_audio_buffer.speech_started", ""), true);
-        let Verdict::After(end) = responses.seen(&event("response.created", "b"), true) else {
+        responses.seen(&event("response.created", "a"));
+        responses.seen(&event("input_audio_buffer.speech_started", ""));
+        let Verdict::After(end) = responses.seen(&event("response.created", "b")) else {
             panic!("the end of a was not told")
         };
         assert_eq!(end.response_id(), Some("a"));
-        assert_eq!(responses.seen(&event(DELTA, "a"), true), Verdict::Late);
-        assert_eq!(responses.seen(&event(DELTA, "b"), true), Verdict::Pass);
+        assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Late);
+        assert_eq!(responses.seen(&event(DELTA, "b")), Verdict::Pass);
         responses.check();
     }
 }

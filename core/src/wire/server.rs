@@ -38,7 +38,7 @@ event_enum! {
         /// A piece with its speaker.
         TranscriptionSegment(Segment) = "conversation.item.input_audio_transcription.segment",
         /// The input buffer became an item.
-        BufferCommitted(ItemRef) = "input_audio_buffer.committed",
+        BufferCommitted(Committed) = "input_audio_buffer.committed",
         /// The input buffer was emptied.
         BufferCleared(Bare) = "input_audio_buffer.cleared",
         /// Speech began; `item_id` is the item it will become.
@@ -161,8 +161,13 @@ wire_struct! {
     pub struct ItemRef {
         /// The item.
         pub item_id: String,
-        /// The item before it, where the event has one.
-        #[serde(skip_serializing_if = "Option::is_none")]
+    }
+
+    /// An item made of the input buffer, and its place.
+    pub struct Committed {
+        /// The item.
+        pub item_id: String,
+        /// The item before it; null for the first.
         pub previous_item_id: Option<String>,
     }
 
@@ -442,7 +447,8 @@ impl ServerEvent {
             | Self::ItemDone(e)
             | Self::ItemRetrieved(e) => return e.item.id.as_deref(),
             Self::OutputItemAdded(e) | Self::OutputItemDone(e) => return e.item.id.as_deref(),
-            Self::ItemDeleted(e) | Self::BufferCommitted(e) => &e.item_id,
+            Self::ItemDeleted(e) => &e.item_id,
+            Self::BufferCommitted(e) => &e.item_id,
             Self::McpListInProgress(e) | Self::McpListCompleted(e) | Self::McpListFailed(e) => {
                 &e.item_id
             }
