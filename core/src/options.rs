@@ -9,7 +9,6 @@ use crate::wire::Session;
 /// How a session is opened and kept. Every number has a default that suits a telephone call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
 pub struct Options {
     /// Model; a short name is completed by `folder` where the dialect builds full names.
     pub model: Option<String>,

@@ -2,14 +2,15 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use talkwire_tests::flow::{Flow, Flows, Options, Stage, Summary, run};
 use talkwire_tests::stage::{sim::Sim, ws::Ws};
 
 const PROFILES: &[&str] = &["yandex", "openai"];
 
-/// Flows that only virtual time can play: a minute of waiting each.
-const SIM_ONLY: &[&str] = &["20i"];
+/// Flows that only virtual time can play: minutes of waiting each.
+const SIM_ONLY: &[&str] = &["14b", "20i"];
 
 fn play_all(make: impl Fn(&Flow, &str) -> Box<dyn Stage> + Sync, skip: &[&str]) {
     let flows = Flows::committed().expect("the committed flows parse");
@@ -27,6 +28,7 @@ fn play_all(make: impl Fn(&Flow, &str) -> Box<dyn Stage> + Sync, skip: &[&str]) 
         for _ in 0..16 {
             scope.spawn(|| {
                 while let Some((flow, profile)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let started = Instant::now();
                     let mut stage = make(flow, profile);
                     let report = run(
                         flow,
@@ -34,6 +36,12 @@ fn play_all(make: impl Fn(&Flow, &str) -> Box<dyn Stage> + Sync, skip: &[&str]) 
                         &flows.common,
                         &mut *stage,
                         Options::default(),
+                    );
+                    drop(stage);
+                    println!(
+                        "{} ({profile}) took {:.1} s",
+                        flow.id,
+                        started.elapsed().as_secs_f64()
                     );
                     summary.lock().expect("no panic under it").add(report);
                 }

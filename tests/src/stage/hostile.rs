@@ -14,15 +14,18 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 use crate::flow::ServerAct;
 
 /// A scripted server for one connection.
-pub(super) struct Hostile {
+pub struct Hostile {
+    /// Where it listens.
     pub url: String,
-    acts: UnboundedSender<ServerAct>,
+    /// What the client sent, as it comes.
     pub sent: Receiver<Value>,
+    acts: UnboundedSender<ServerAct>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Hostile {
-    pub(super) fn start() -> Self {
+    /// Listens on a free port.
+    pub fn start() -> Self {
         let listener = StdListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("bound");
@@ -49,7 +52,8 @@ impl Hostile {
         }
     }
 
-    pub(super) fn act(&self, act: ServerAct) {
+    /// Does something, after everything asked before.
+    pub fn act(&self, act: ServerAct) {
         // An error means that the connection is over; the flow sees that by itself.
         let _ = self.acts.send(act);
     }

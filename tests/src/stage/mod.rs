@@ -1,6 +1,6 @@
 //! What flows are played on: the simulator in virtual time, and a real WebSocket.
 
-mod hostile;
+pub mod hostile;
 pub mod sim;
 pub mod ws;
 
