@@ -107,7 +107,9 @@ pub(crate) async fn serve(listener: StdListener, shared: Arc<Shared>) {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, shared.clone()));
+                    // Here, not in the task: faults count connections in their order.
+                    let fault = shared.connect_fault();
+                    connections.spawn(connection(stream, fault, shared.clone()));
                 }
                 // Out of file descriptors, mostly: wait for some to be freed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -120,10 +122,9 @@ pub(crate) async fn serve(listener: StdListener, shared: Arc<Shared>) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, fault: Option<Action>, shared: Arc<Shared>) {
     // Small frames matter more than full packets; failing to say so is no reason to refuse.
     let _ = stream.set_nodelay(true);
-    let fault = shared.connect_fault();
     let refusal = match fault {
         Some(Action::Hang) => {
             let mut stopping = shared.stopping.clone();

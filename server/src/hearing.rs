@@ -197,6 +197,7 @@ impl Peer {
         self.hearer.add_unanswered(clip);
         match self.backends.ears.hear(clip) {
             Hearing::Now(words) => self.heard(now, &item_id, Ok(words), fx),
+            Hearing::Failed(message) => self.heard(now, &item_id, Err(message), fx),
             Hearing::Later(job) => {
                 self.jobs.start(Purpose::Hear { item_id }, job, fx);
             }

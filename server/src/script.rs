@@ -1,36 +1,391 @@
-//! The script of a server, read from YAML.
+//! The script of a server: what its ears hear, what its brain answers, what goes wrong. Read from
+//! YAML; the format is described in `server/SCRIPT.md`.
 
+mod model;
+mod pattern;
+
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_saphyr::{Location, Spanned};
+use talkwire_core::audio::wav::Wav;
 use talkwire_core::dialect::Quirk;
-use talkwire_core::error::Result;
+use talkwire_core::error::{Error, Kind, Result};
+use talkwire_core::wire::EventType;
+use talkwire_core::wire::names::is_client_event;
 
-use crate::faults::Fault;
+use crate::brain::{Act, Clip, Step};
+use crate::ears::Heard;
+use crate::faults::{Action, Fault};
 use crate::pace::Pacing;
+use model::{EarsKey, HeardLine, RawScript, RawStep, RawTurn, Say, WhenTurn};
+pub(crate) use pattern::Pattern;
 
 /// A checked script.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
+    pub(crate) turns: Arc<Vec<Turn>>,
+    pub(crate) hears: Vec<Heard>,
+    pub(crate) recordings: Vec<(String, Arc<Clip>)>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) emulate: Vec<Quirk>,
     pub(crate) models: Option<Vec<String>>,
     pub(crate) pacing: Option<Pacing>,
     pub(crate) think: Option<Duration>,
     pub(crate) lifetime: Option<Duration>,
-    pub(crate) turns: std::sync::Arc<Vec<u8>>,
-    pub(crate) hears: Vec<crate::ears::Heard>,
-    pub(crate) recordings: Vec<(String, std::sync::Arc<crate::brain::Clip>)>,
     pub(crate) brain: Option<String>,
     pub(crate) ears: Option<String>,
     pub(crate) voice: Option<String>,
 }
 
+/// One rule of the brain: when, and what then.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) when: When,
+    pub(crate) steps: Vec<Step>,
+    /// How often it may be used.
+    pub(crate) times: Option<u32>,
+}
+
+/// Conditions; all that are given must hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct When {
+    pub(crate) user: Option<Pattern>,
+    pub(crate) audio: Option<bool>,
+    pub(crate) tool: Option<Pattern>,
+    pub(crate) output: Option<Pattern>,
+    pub(crate) turn: Option<u32>,
+    pub(crate) start: Option<bool>,
+}
+
 impl Script {
-    pub(crate) fn read(_path: &Path) -> Result<Self> {
-        Ok(Self::default())
+    /// Reads a file; its WAV files are relative to it. Errors name file, line and what was expected.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let message = format!("cannot read the script {}: {e}", path.display());
+            Error::new(Kind::Config, message)
+        })?;
+        let base = path.parent().unwrap_or_else(|| Path::new("."));
+        Self::parse(&text, path, base)
     }
-    pub(crate) fn parse(_text: &str, _name: &Path, _base: &Path) -> Result<Self> {
-        Ok(Self::default())
+
+    /// Reads a text. `name` stands for the file in errors; WAV files are relative to `base`.
+    pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self> {
+        let source = Source { name, base };
+        // A file of comments, or an empty one, is a script that says nothing.
+        let raw: Option<RawScript> = serde_saphyr::from_str(text).map_err(|error| {
+            let place = error.location().unwrap_or(Location::UNKNOWN);
+            let text = error.without_snippet().to_string();
+            source.error(place, first_line(&text))
+        })?;
+        source.check(raw.unwrap_or_default())
+    }
+}
+
+/// Where a script comes from.
+#[derive(Clone, Copy, Debug)]
+struct Source<'a> {
+    name: &'a Path,
+    base: &'a Path,
+}
+
+impl Source<'_> {
+    fn error(&self, place: Location, message: &str) -> Error {
+        let name = self.name.display();
+        let message = match place.line() {
+            0 => format!("{name}: {message}"),
+            line => format!("{name}:{line}:{}: {message}", place.column()),
+        };
+        Error::new(Kind::Config, message)
+    }
+
+    fn check(&self, raw: RawScript) -> Result<Script> {
+        let (ears, hears) = match raw.ears {
+            None => (None, Vec::new()),
+            Some(EarsKey::Name(name)) => (Some(name), Vec::new()),
+            Some(EarsKey::Lines(lines)) => {
+                let hears = lines.into_iter().map(heard).collect();
+                (Some("script".to_owned()), hears)
+            }
+        };
+        let turns: Result<Vec<_>> = raw.turns.into_iter().map(|t| self.turn(t)).collect();
+        let recordings: Result<Vec<_>> = raw
+            .lines
+            .into_iter()
+            .map(|(text, wav)| Ok((text, self.clip(&wav)?)))
+            .collect();
+        let faults: Result<Vec<_>> = raw.faults.into_iter().map(|f| self.fault(f)).collect();
+        Ok(Script {
+            turns: Arc::new(turns?),
+            hears,
+            recordings: recordings?,
+            faults: faults?,
+            emulate: raw.emulate,
+            models: raw.models,
+            pacing: raw.pacing,
+            think: raw.think_ms.map(Duration::from_millis),
+            lifetime: raw.lifetime_ms.map(Duration::from_millis),
+            brain: raw.brain,
+            ears,
+            voice: raw.voice,
+        })
+    }
+
+    fn turn(&self, raw: Spanned<RawTurn>) -> Result<Turn> {
+        let place = raw.referenced;
+        let raw = raw.value;
+        let mut steps = Vec::new();
+        let own = RawStep {
+            after_ms: raw.after_ms,
+            say: raw.say,
+            call: raw.call,
+        };
+        let own_is_empty = own.say.is_none() && own.call.is_empty();
+        if own_is_empty == raw.steps.is_empty() {
+            let message = "expected either `say` or `call`, or a list of `steps`";
+            return Err(self.error(place, message));
+        }
+        for step in [own].into_iter().chain(raw.steps) {
+            self.step(step, &mut steps)?;
+        }
+        Ok(Turn {
+            when: self.when(raw.when)?,
+            steps,
+            times: raw.times,
+        })
+    }
+
+    /// What is said comes before what is called.
+    fn step(&self, raw: RawStep, steps: &mut Vec<Step>) -> Result<()> {
+        let mut after_ms = raw.after_ms;
+        if let Some(say) = raw.say {
+            let (text, clip) = match say {
+                Say::Text(text) => (text, None),
+                Say::Full { text, wav } => (text, Some(self.clip(&wav)?)),
+            };
+            let act = Act::Say { text, clip };
+            steps.push(Step { after_ms, act });
+            after_ms = 0;
+        }
+        for call in raw.call {
+            let arguments = match call.arguments {
+                None => "{}".to_owned(),
+                Some(serde_json::Value::String(text)) => text,
+                Some(value) => value.to_string(),
+            };
+            let name = call.name;
+            let act = Act::Call { name, arguments };
+            steps.push(Step { after_ms, act });
+            after_ms = 0;
+        }
+        Ok(())
+    }
+
+    fn when(&self, raw: WhenTurn) -> Result<When> {
+        Ok(When {
+            user: self.pattern(raw.user)?,
+            audio: raw.audio.map(|any| any.0),
+            tool: self.pattern(raw.tool)?,
+            output: self.pattern(raw.output)?,
+            turn: raw.turn,
+            start: raw.start,
+        })
+    }
+
+    fn pattern(&self, raw: Option<Spanned<String>>) -> Result<Option<Pattern>> {
+        let Some(raw) = raw else {
+            return Ok(None);
+        };
+        let pattern = Pattern::new(&raw.value);
+        pattern
+            .map(Some)
+            .map_err(|message| self.error(raw.referenced, &message))
+    }
+
+    fn clip(&self, wav: &Spanned<String>) -> Result<Arc<Clip>> {
+        let path = self.base.join(&wav.value);
+        let read = Wav::read(&path).map_err(|e| self.error(wav.referenced, e.message()))?;
+        Ok(Arc::new(Clip {
+            rate_hz: read.rate_hz,
+            samples: read.to_mono(),
+        }))
+    }
+
+    fn fault(&self, raw: Spanned<Fault>) -> Result<Fault> {
+        let place = raw.referenced;
+        let fault = raw.value;
+        let wrong = |message: String| Err(self.error(place, &message));
+        if fault.when.moments() != 1 {
+            return wrong("expected one of `sent`, `received` and `connect`".to_owned());
+        }
+        if fault.when.count == 0 {
+            return wrong("expected a `count` of at least 1".to_owned());
+        }
+        let is_sent = |name: &&String| EventType::from_name(name) != EventType::Unknown;
+        if let Some(name) = fault.when.sent.as_ref().filter(|name| !is_sent(name)) {
+            return wrong(format!(
+                "expected the name of a server event, found `{name}`"
+            ));
+        }
+        let is_received = |name: &&String| is_client_event(name);
+        if let Some(name) = fault
+            .when
+            .received
+            .as_ref()
+            .filter(|name| !is_received(name))
+        {
+            return wrong(format!(
+                "expected the name of a client event, found `{name}`"
+            ));
+        }
+        let at_door = matches!(fault.action, Action::Hang | Action::Drop | Action::Http(_));
+        if fault.when.connect && !at_door {
+            return wrong("at `connect` expected `hang`, `drop` or `http`".to_owned());
+        }
+        match &fault.action {
+            Action::Http(_) if !fault.when.connect => {
+                wrong("`http` is possible at `connect` only".to_owned())
+            }
+            Action::Http(status) if !(400..=599).contains(status) => wrong(format!(
+                "expected an HTTP status of 400 to 599, found {status}"
+            )),
+            Action::Close(with) if !is_sendable(with.code()) => wrong(format!(
+                "expected a close code that may be sent (1000-1003, 1007-1014, 3000-4999), \
+                 found {}; 1005 and 1006 mean that none came: use `drop`",
+                with.code()
+            )),
+            _ => Ok(fault),
+        }
+    }
+}
+
+const fn is_sendable(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+fn heard(line: HeardLine) -> Heard {
+    match line {
+        HeardLine::Text(text) => Heard::text(text),
+        HeardLine::Full {
+            text,
+            fail,
+            min_ms,
+            max_ms,
+        } => {
+            let length_ms: RangeInclusive<u64> = min_ms.unwrap_or(0)..=max_ms.unwrap_or(u64::MAX);
+            let outcome = fail.map_or(Ok(text), |fail| Err(fail.message));
+            Heard { outcome, length_ms }
+        }
+    }
+}
+
+/// The first line without the place, which is told before it.
+fn first_line(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    line.rsplit_once(" at line ").map_or(line, |(line, _)| line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Script> {
+        Script::parse(text, Path::new("order.yaml"), Path::new("/nowhere"))
+    }
+
+    #[test]
+    fn a_whole_script_is_read() {
+        let script = parse(
+            r#"
+ears:
+  - "one pizza"
+  - {text: "long", min_ms: 1500}
+  - fail: {message: "inaudible"}
+voice: tone
+pacing: realtime
+think_ms: 5
+turns:
+  - when: {user: /pizza|pasta/}
+    say: "One moment."
+    call: {name: order, arguments: {size: large}}
+  - when: {tool: order, output: ok}
+    after_ms: 20
+    say: {text: "Done."}
+    times: 1
+  - when: {start: true}
+    steps:
+      - say: "Hello"
+      - {after_ms: 300, say: "Are you there?"}
+  - say: "Pardon?"
+faults:
+  - {when: {sent: response.output_audio.delta, count: 3}, do: drop}
+  - {when: {received: response.create}, do: {close: 1011}}
+  - {when: {connect: true, count: 2}, do: {http: 503}}
+emulate: [growing_transcripts]
+"#,
+        )
+        .expect("reads");
+        assert_eq!((script.turns.len(), script.hears.len()), (4, 3));
+        assert_eq!(script.turns[0].steps.len(), 2);
+        let Act::Call { arguments, .. } = &script.turns[0].steps[1].act else {
+            panic!("a call comes after what is said")
+        };
+        assert_eq!(arguments, r#"{"size":"large"}"#);
+        assert_eq!(script.turns[1].steps[0].after_ms, 20);
+        assert_eq!(script.hears[2].outcome, Err("inaudible".to_owned()));
+        assert_eq!(script.pacing, Some(Pacing::Realtime));
+        assert_eq!(script.faults.len(), 3);
+    }
+
+    #[test]
+    fn an_error_names_file_line_and_what_was_expected() {
+        let cases = [
+            ("turns:\n  - sey: hello\n", ":2:", "say"),
+            ("turns:\n  - when: {user: any}\n", ":2:", "say"),
+            (
+                "turns:\n  - when: {user: \"/[/\"}\n    say: x\n",
+                ":2:",
+                "expression",
+            ),
+            ("turns:\n  - say: 5\n", ":2:", "a text"),
+            ("turns:\n  - say: {text: x, wav: no.wav}\n", ":2:", "no.wav"),
+            ("turns: 7\n", ":1:", "sequence"),
+            ("pacing: fast\n", ":1:", "realtime"),
+            (
+                "faults:\n  - {when: {sent: no.such}, do: drop}\n",
+                ":2:",
+                "no.such",
+            ),
+            ("faults:\n  - {when: {}, do: drop}\n", ":2:", "received"),
+            (
+                "faults:\n  - {when: {connect: true}, do: malformed}\n",
+                ":2:",
+                "http",
+            ),
+            (
+                "faults:\n  - when: {sent: response.done}\n    do: {close: 1006}\n",
+                ":2:",
+                "drop",
+            ),
+            ("a: b: c\n", ":1:", ""),
+        ];
+        for (text, line, expected) in cases {
+            let error = parse(text).expect_err(text);
+            let message = error.message();
+            assert!(message.starts_with("order.yaml"), "{message}");
+            assert!(
+                message.contains(line) && message.contains(expected),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_script_says_nothing() {
+        for text in ["", "# nothing\n", "{}"] {
+            assert!(parse(text).expect("reads").turns.is_empty(), "{text:?}");
+        }
     }
 }

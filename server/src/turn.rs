@@ -56,6 +56,8 @@ struct Detector {
     keys: dtmf::Detector,
     /// Where the detector's sample 0 lies in the session's audio.
     origin_sample: u64,
+    /// A telephone key was recognised since the last frame.
+    key_is_due: bool,
     /// Loudness of a telephone key that is down.
     key_dbfs: Option<f32>,
     state: State,
@@ -235,22 +237,25 @@ impl Detector {
             vad: Vad::new(rate_hz).ok()?,
             keys: dtmf::Detector::new(rate_hz).ok()?,
             origin_sample,
+            key_is_due: false,
             key_dbfs: None,
             state: State::QUIET,
         })
     }
 
     fn push(&mut self, samples: &[i16]) -> Vec<Edge> {
-        let mut keys = Vec::new();
-        let mut frames = Vec::new();
-        self.keys.push(samples, &mut keys);
-        self.vad.push(samples, &mut |frame| frames.push(frame));
         let mut edges = Vec::new();
-        let last = frames.len().saturating_sub(1);
-        for (i, frame) in frames.into_iter().enumerate() {
-            // A key is reported with the samples that complete it: at the last frame of them.
-            let key = i == last && !keys.is_empty();
-            edges.extend(self.step(&frame, key));
+        // In pieces shorter than a frame, so that a key is laid to the frame that completes it.
+        for piece in samples.chunks(self.rate_hz as usize / 100) {
+            let mut keys = Vec::new();
+            let mut frames = Vec::new();
+            self.keys.push(piece, &mut keys);
+            self.vad.push(piece, &mut |frame| frames.push(frame));
+            self.key_is_due |= !keys.is_empty();
+            for frame in frames {
+                let key = std::mem::take(&mut self.key_is_due);
+                edges.extend(self.step(&frame, key));
+            }
         }
         edges
     }

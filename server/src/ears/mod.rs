@@ -20,6 +20,8 @@ use crate::io::Job;
 pub enum Hearing {
     /// This text, or nothing that could be understood.
     Now(Option<String>),
+    /// There is no transcript, for this reason.
+    Failed(String),
     /// A job has to be done first; [`Ears::heard`] reads its outcome.
     Later(Job),
 }

@@ -1,4 +1,9 @@
 //! The local server over real sockets, judged by a raw client.
 
+mod audio;
 mod common;
+mod doors;
+mod errors;
+mod faults;
 mod text;
+mod tools;
