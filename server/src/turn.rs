@@ -305,3 +305,125 @@ impl Detector {
         self.key_dbfs.is_some() || frame.probability > self.rules.threshold
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use talkwire_core::audio::dtmf::tones;
+
+    const RULES: TurnDetection = TurnDetection {
+        threshold: 0.5,
+        prefix_ms: 100,
+        silence_ms: 300,
+        create_response: true,
+        interrupt_response: true,
+    };
+
+    fn bytes(samples: &[i16]) -> Vec<u8> {
+        samples.iter().flat_map(|s| s.to_le_bytes()).collect()
+    }
+
+    fn silence(ms: usize) -> Vec<i16> {
+        vec![0; ms * 24]
+    }
+
+    fn digits(text: &str) -> Vec<i16> {
+        tones(text, 24_000).expect("digits")
+    }
+
+    fn boundaries(samples: &[i16], piece: usize) -> Vec<Boundary> {
+        let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(RULES));
+        let append = |piece: &[i16]| buffer.append(&bytes(piece)).expect("fits");
+        samples.chunks(piece).flat_map(append).collect()
+    }
+
+    #[test]
+    fn turns_are_found_in_the_same_places_however_the_audio_is_cut() {
+        let sound = [
+            silence(500),
+            digits("12"),
+            silence(600),
+            digits("3"),
+            silence(600),
+        ];
+        let sound = sound.concat();
+        let found = boundaries(&sound, sound.len());
+        assert!(
+            matches!(
+                found[..],
+                [
+                    Boundary::Started {
+                        start_ms: 430..=490
+                    },
+                    Boundary::Stopped {
+                        end_ms: 1150..=1300
+                    },
+                    Boundary::Started { .. },
+                    Boundary::Stopped { .. }
+                ]
+            ),
+            "{found:?}"
+        );
+        for piece in [480, 1000, 24_000] {
+            assert_eq!(boundaries(&sound, piece), found);
+        }
+        assert_eq!(boundaries(&silence(3000), 480), []);
+    }
+
+    #[test]
+    fn a_turn_is_taken_with_its_padding_and_the_rest_stays() {
+        let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(RULES));
+        let sound = [silence(500), digits("5"), silence(1000)].concat();
+        let found = buffer.append(&bytes(&sound)).expect("fits");
+        let [Boundary::Started { start_ms }, Boundary::Stopped { end_ms }] = found[..] else {
+            panic!("{found:?}")
+        };
+        let turn = buffer.take_turn(start_ms, end_ms);
+        assert_eq!(turn.recording.ms(), end_ms - start_ms);
+        assert_eq!(turn.clip.samples.len() as u64, (end_ms - start_ms) * 24);
+        let total_ms = sound.len() as u64 / 24;
+        assert_eq!(buffer.ms(), total_ms - end_ms);
+    }
+
+    #[test]
+    fn without_a_detector_audio_only_waits() {
+        let mut buffer = InputBuffer::new(Format::PCM16_24K, None);
+        assert_eq!(buffer.append(&bytes(&digits("1"))), Ok(Vec::new()));
+        assert_eq!(buffer.take().clip.samples, digits("1"));
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn the_buffer_is_bounded_in_both_modes() {
+        let minute = vec![0; 8_000 * 60];
+        let mut manual = InputBuffer::new(Format::Alaw, None);
+        for _ in 0..10 {
+            manual.append(&minute).expect("fits");
+        }
+        let full = manual.append(&[0; 8]).expect_err("full");
+        assert_eq!(full.param(), Some("audio"));
+        let mut detecting = InputBuffer::new(Format::PCM16_24K, Some(RULES));
+        for _ in 0..90 {
+            detecting.append(&bytes(&silence(1000))).expect("fits");
+        }
+        assert!(
+            detecting.ms() <= 2 * IDLE_KEEP_MS + 1000,
+            "{}",
+            detecting.ms()
+        );
+    }
+
+    #[test]
+    fn time_goes_on_over_a_change_of_format() {
+        let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(RULES));
+        buffer.append(&bytes(&silence(1000))).expect("fits");
+        buffer.clear();
+        buffer.configure(Format::Pcm16 { rate_hz: 8_000 }, Some(RULES));
+        let sound = tones("77", 8_000).expect("digits");
+        let found = buffer.append(&bytes(&sound)).expect("fits");
+        let [Boundary::Started { start_ms }] = found[..] else {
+            panic!("{found:?}")
+        };
+        assert!((1000..1100).contains(&start_ms), "{start_ms}");
+    }
+}

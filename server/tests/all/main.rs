@@ -7,3 +7,4 @@ mod errors;
 mod faults;
 mod text;
 mod tools;
+mod walk;
