@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use talkwire_tests::flow::{Flow, Flows, Options, Stage, Summary, run};
-use talkwire_tests::stage::{sim::Sim, ws::Ws};
+use talkwire_tests::stage::{in_simulator, over_websocket};
 
 const PROFILES: &[&str] = &["yandex", "openai"];
 
@@ -55,10 +55,10 @@ fn play_all(make: impl Fn(&Flow, &str) -> Box<dyn Stage> + Sync, skip: &[&str]) 
 
 #[test]
 fn all_flows_pass_in_the_simulator() {
-    play_all(|flow, profile| Box::new(Sim::new(flow, profile)), &[]);
+    play_all(in_simulator, &[]);
 }
 
 #[test]
 fn all_flows_pass_over_a_real_websocket() {
-    play_all(|flow, profile| Box::new(Ws::new(flow, profile)), SIM_ONLY);
+    play_all(over_websocket, SIM_ONLY);
 }

@@ -1,5 +1,6 @@
 //! What flows are played on: the simulator in virtual time, and a real WebSocket.
 
+mod broken;
 pub mod hostile;
 pub mod sim;
 pub mod ws;
@@ -17,7 +18,23 @@ use talkwire_core::wire::Envelope;
 use talkwire_core::{Event, Options, Retry};
 use talkwire_server::{Config, Pacing};
 
-use crate::flow::{End, Flow, OpenSpec, Sound};
+use crate::flow::{End, Flow, OpenSpec, Sound, Stage};
+
+/// A stage in the simulator. A flow whose server cannot be made gets a stage that says so.
+pub fn in_simulator(flow: &Flow, profile: &str) -> Box<dyn Stage> {
+    match sim::Sim::new(flow, profile) {
+        Ok(stage) => Box::new(stage),
+        Err(error) => Box::new(broken::Broken::new(error)),
+    }
+}
+
+/// A stage over loopback, likewise.
+pub fn over_websocket(flow: &Flow, profile: &str) -> Box<dyn Stage> {
+    match ws::Ws::new(flow, profile) {
+        Ok(stage) => Box::new(stage),
+        Err(error) => Box::new(broken::Broken::new(error)),
+    }
+}
 
 /// The repository's root.
 pub fn root() -> PathBuf {

@@ -65,10 +65,12 @@ enum Downward {
 
 impl Sim {
     /// A world for one flow in one profile.
-    pub fn new(flow: &Flow, profile: &str) -> Self {
-        let plan = Plan::new(&config(flow, profile)).expect("the flow's server is valid");
+    ///
+    /// Fails where the local server does not understand the flow's script.
+    pub fn new(flow: &Flow, profile: &str) -> talkwire_core::Result<Self> {
+        let plan = Plan::new(&config(flow, profile))?;
         let now = Instant::now();
-        Self {
+        Ok(Self {
             now,
             clock: Clock {
                 at: now,
@@ -87,7 +89,7 @@ impl Sim {
             speaker: None,
             crowd: 0,
             tickets: 0,
-        }
+        })
     }
 
     fn input(&mut self, input: Input) {

@@ -32,22 +32,21 @@ const TURN: Duration = Duration::from_millis(5);
 
 impl Ws {
     /// A stage with its own server.
-    pub fn new(flow: &Flow, profile: &str) -> Self {
+    ///
+    /// Fails where the local server does not understand the flow's script.
+    pub fn new(flow: &Flow, profile: &str) -> talkwire_core::Result<Self> {
         let far = match flow.role {
-            Role::Session => {
-                let server = LocalServer::start(config(flow, profile));
-                Far::Local(server.expect("the flow's server starts"))
-            }
+            Role::Session => Far::Local(LocalServer::start(config(flow, profile))?),
             Role::ClientUnderTest => Far::Script(Hostile::start()),
         };
-        Self {
+        Ok(Self {
             far,
             session: None,
             others: Vec::new(),
             seen: VecDeque::new(),
             ended: false,
             speaker: None,
-        }
+        })
     }
 
     fn url(&self) -> &str {
