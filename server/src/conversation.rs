@@ -280,11 +280,10 @@ pub(crate) fn judge_item(
         }
     }
     let id = item.id.take().filter(|id| !id.is_empty());
-    if let Some(id) = &id {
-        if talk.find(id).is_some() || id == "root" {
-            let message = format!("There is an item '{id}' already.");
-            return Err(Problem::value("item.id", message));
-        }
+    let is_taken = |id: &&String| talk.find(id).is_some() || *id == "root";
+    if let Some(id) = id.as_ref().filter(is_taken) {
+        let message = format!("There is an item '{id}' already.");
+        return Err(Problem::value("item.id", message));
     }
     item.id = Some(id.unwrap_or_else(new_id));
     item.object = Some("realtime.item".to_owned());

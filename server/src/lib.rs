@@ -3,6 +3,38 @@
 //! [`LocalServer`] is what programs use. Inside, a [`Peer`] is the server's side of one session: a
 //! machine without clock, socket or thread, which a simulator can drive just as well; a [`Plan`]
 //! is a checked configuration that judges upgrades and makes peers.
+//!
+//! The format of scripts is described in `server/SCRIPT.md`.
+//!
+//! # Driving a peer without a socket
+//!
+//! ```
+//! use std::time::Instant;
+//! use talkwire_server::{Clock, Config, Knock, PeerEffect, PeerEffects, PeerInput, Plan};
+//!
+//! let plan = Plan::new(&Config::new()).unwrap();
+//! let knock = Knock::new("ws://server/v1/realtime", Vec::new());
+//! let visit = plan.rules().judge(&knock, 0).expect("let in");
+//! let mut now = Instant::now();
+//! let clock = Clock { at: now, unix_s: 1_800_000_000 };
+//! let mut peer = plan.peer(now, clock, visit, 0);
+//! let mut effects = PeerEffects::new();
+//! let mut sent = Vec::new();
+//! peer.handle(now, PeerInput::Open, &mut effects);
+//! let create = r#"{"type":"response.create"}"#.to_owned();
+//! peer.handle(now, PeerInput::Frame(create), &mut effects);
+//! while !sent.iter().any(|frame: &String| frame.contains("response.done")) {
+//!     for effect in effects.drain() {
+//!         match effect {
+//!             PeerEffect::Send(frame) => sent.push(frame),
+//!             other => panic!("{other:?}"),
+//!         }
+//!     }
+//!     // A deadline in the past means "at once": time never goes back.
+//!     now = now.max(peer.deadline().expect("it has not ended"));
+//!     peer.handle(now, PeerInput::Timeout, &mut effects);
+//! }
+//! ```
 
 #![forbid(unsafe_code)]
 

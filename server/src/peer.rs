@@ -79,7 +79,7 @@ enum Greeting {
     Refusal(Problem, u16, &'static str),
 }
 
-/// Longest accepted reason of a close frame.
+/// Message of the error and reason of the close.
 const INVALID_MODEL: &str = "Invalid model URI";
 
 impl Peer {

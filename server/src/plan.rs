@@ -46,6 +46,7 @@ impl Plan {
         };
         let names = Names::new(config, &script)?;
         let limits = &dialect.table().limits;
+        let default_lifetime = Duration::from_secs(u64::from(limits.lifetime_s));
         let lifetime = config.lifetime.or(script.lifetime);
         let rules = Rules {
             dialect: dialect.clone(),
@@ -54,7 +55,7 @@ impl Plan {
             max_sessions: config.max_sessions.unwrap_or(limits.sessions as usize),
         };
         Ok(Self {
-            lifetime: lifetime.unwrap_or(Duration::from_secs(u64::from(limits.lifetime_s))),
+            lifetime: lifetime.unwrap_or(default_lifetime),
             pacing: config.pacing.or(script.pacing).unwrap_or_default(),
             think: config.think.or(script.think).unwrap_or(DEFAULT_THINK),
             seed: config.seed,

@@ -310,13 +310,11 @@ impl Run {
 
     fn report(&self, status: &str, details: Value) -> Response {
         let settings = &self.request.settings;
-        let conversation = "/id";
         let conversation_id = self.request.in_conversation.then(|| {
-            let session = settings.echo(conversation);
-            session
-                .as_str()
-                .unwrap_or_default()
-                .replacen("sess_", "conv_", 1)
+            // One conversation a session, so its id needs no state of its own.
+            let session_id = settings.echo("/id");
+            let session_id = session_id.as_str().unwrap_or_default();
+            session_id.replacen("sess_", "conv_", 1)
         });
         let modality = settings.modality().name().to_owned();
         let output = json!({"format": settings.echo("/audio/output/format"),

@@ -18,7 +18,7 @@ pub(crate) enum Rule {
     Choice(&'static [&'static str]),
     TextList,
     Object(&'static [Field]),
-    OrNull(&'static Rule),
+    OrNull(&'static Self),
     /// One modality, or both where the dialect can.
     Modalities,
     /// A sample format the dialect takes.

@@ -294,7 +294,12 @@ fn walk(profile: &str, pacing: Pacing, acts: &[Act]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(25))]
+    #![proptest_config(ProptestConfig {
+        cases: 25,
+        // A failing walk is printed whole; nothing is to be written beside the sources.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     // 25 walks of about 45 events in two dialects and two paces: more than 2,000 events.
     #[test]
