@@ -116,13 +116,14 @@ impl Source<'_> {
             .into_iter()
             .map(|(text, wav)| Ok((text, self.clip(&wav)?)))
             .collect();
+        let emulate: Result<Vec<_>> = raw.emulate.into_iter().map(|q| self.quirk(&q)).collect();
         let faults: Result<Vec<_>> = raw.faults.into_iter().map(|f| self.fault(f)).collect();
         Ok(Script {
             turns: Arc::new(turns?),
             hears,
             recordings: recordings?,
             faults: faults?,
-            emulate: raw.emulate,
+            emulate: emulate?,
             models: raw.models,
             pacing: raw.pacing,
             think: raw.think_ms.map(Duration::from_millis),
@@ -211,6 +212,16 @@ impl Source<'_> {
             rate_hz: read.rate_hz,
             samples: read.to_mono(),
         }))
+    }
+
+    fn quirk(&self, raw: &Spanned<Quirk>) -> Result<Quirk> {
+        match raw.value {
+            quirk @ (Quirk::RepeatedSessionUpdated | Quirk::GrowingTranscripts) => Ok(quirk),
+            _ => {
+                let message = "expected `repeated_session_updated` or `growing_transcripts`";
+                Err(self.error(raw.referenced, message))
+            }
+        }
     }
 
     fn fault(&self, raw: Spanned<Fault>) -> Result<Fault> {
@@ -369,6 +380,7 @@ emulate: [growing_transcripts]
                 ":2:",
                 "drop",
             ),
+            ("emulate: [late_pong]\n", ":1:", "growing_transcripts"),
             ("a: b: c\n", ":1:", ""),
         ];
         for (text, line, expected) in cases {

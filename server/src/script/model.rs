@@ -25,7 +25,7 @@ pub(super) struct RawScript {
     pub(super) pacing: Option<Pacing>,
     pub(super) think_ms: Option<u64>,
     pub(super) lifetime_ms: Option<u64>,
-    pub(super) emulate: Vec<Quirk>,
+    pub(super) emulate: Vec<Spanned<Quirk>>,
     pub(super) faults: Vec<Spanned<Fault>>,
 }
 

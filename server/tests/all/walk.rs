@@ -182,7 +182,9 @@ impl Item {
             "response.content_part.added" => self.part_is_open = true,
             "response.content_part.done" => {
                 let part = &event["part"];
-                let whole = part["text"].as_str().or(part["transcript"].as_str());
+                let whole = part["text"]
+                    .as_str()
+                    .or_else(|| part["transcript"].as_str());
                 assert_eq!(whole, Some(self.text.as_str()));
                 self.part_is_open = false;
             }
@@ -196,7 +198,10 @@ impl Item {
                 assert!(self.part_is_open);
                 self.audio = true;
                 let bytes = talkwire_core::wire::audio::decode(text("delta")).expect("base64");
-                assert!(!bytes.is_empty() && bytes.len() % 2 == 0, "half a sample");
+                assert!(
+                    !bytes.is_empty() && bytes.len().is_multiple_of(2),
+                    "half a sample"
+                );
             }
             "response.output_audio.done" => self.audio = false,
             "response.function_call_arguments.delta" => self.arguments.push_str(text("delta")),
