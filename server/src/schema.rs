@@ -144,19 +144,22 @@ pub(crate) const RESPONSE: &[Field] = &[
 /// Judges an object and returns what is to be taken over from it. A strict dialect refuses unknown
 /// fields, others leave them out.
 pub(crate) fn judge(object: &Map, fields: &[Field], path: &str, dialect: &Dialect) -> Judged<Map> {
+    let known = |key: &String| {
+        let is_it = |f: &&Field| f.name == key && f.cap.is_none_or(|cap| dialect.can(cap));
+        fields.iter().find(is_it)
+    };
+    // A field that should not be there says more than a wrong value of one that may.
+    if let Some(key) = object
+        .keys()
+        .find(|key| dialect.table().strict && known(key).is_none())
+    {
+        return Err(Problem::unknown(format!("{path}.{key}")));
+    }
     let mut clean = Map::new();
     for (key, value) in object {
+        let Some(field) = known(key) else { continue };
         let path = format!("{path}.{key}");
-        let known = fields
-            .iter()
-            .find(|f| f.name == key && f.cap.is_none_or(|cap| dialect.can(cap)));
-        let Some(known) = known else {
-            if dialect.table().strict {
-                return Err(Problem::unknown(path));
-            }
-            continue;
-        };
-        if let Some(value) = judge_value(value, known.rule, &path, dialect)? {
+        if let Some(value) = judge_value(value, field.rule, &path, dialect)? {
             clean.insert(key.clone(), value);
         }
     }
