@@ -124,6 +124,17 @@ impl Session {
         self.0.mailbox.end()
     }
 
+    /// Waits for the end, at most `within`; events that wait stay. Blocks the calling thread; fails
+    /// in a callback.
+    pub fn ended_within(&self, within: Duration) -> Result<Option<End>> {
+        check_not_forked()?;
+        if in_callback() {
+            let message = "a callback cannot wait for the end";
+            return Err(Error::new(Kind::WouldDeadlock, message));
+        }
+        Ok(self.0.mailbox.ended_within(within))
+    }
+
     // ---- events ---------------------------------------------------------------------------------
 
     /// The next event, or `None` at the end. Dropping the future loses no event.

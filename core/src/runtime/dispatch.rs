@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::mailbox::{Mailbox, Next};
 use super::quiet_signals;
@@ -37,14 +38,30 @@ pub fn in_callback() -> bool {
 /// The threads.
 #[derive(Debug)]
 pub(super) struct Dispatch {
-    lanes: Vec<Sender<Arc<Post>>>,
+    lanes: Vec<Sender<Task>>,
     next: AtomicUsize,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Debug)]
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    /// Disconnected when the last thread has ended.
+    alive: Receiver<()>,
+    is_stopped: bool,
+}
+
+/// What a callback thread is asked to do.
+enum Task {
+    Deliver(Arc<Post>),
+    /// Deliver what is scheduled, then end.
+    Stop,
 }
 
 /// A session's place in the pool.
 pub(super) struct Post {
     mailbox: Arc<Mailbox>,
-    lane: Sender<Arc<Self>>,
+    lane: Sender<Task>,
     handler: Mutex<Option<Box<dyn Handler>>>,
     /// At most one entry of a post is in its lane, which bounds the lane by the sessions.
     is_scheduled: AtomicBool,
@@ -56,22 +73,57 @@ const BATCH: usize = 64;
 
 impl Dispatch {
     pub(super) fn new(threads: usize) -> Result<Self> {
-        let mut lanes = Vec::new();
+        let (mut lanes, mut handles) = (Vec::new(), Vec::new());
+        let (life, alive) = bounded(0);
         for i in 0..threads.max(1) {
             let (sender, receiver) = unbounded();
-            thread::Builder::new()
+            let life: Sender<()> = life.clone();
+            let handle = thread::Builder::new()
                 .name(format!("tw-cb-{i}"))
-                .spawn(move || work(&receiver))
+                .spawn(move || {
+                    work(&receiver);
+                    drop(life);
+                })
                 .map_err(|e| Error::new(Kind::Io, format!("no thread for callbacks: {e}")))?;
+            handles.push(handle);
             lanes.push(sender);
         }
         Ok(Self {
             lanes,
             next: AtomicUsize::new(0),
+            threads: Mutex::new(Threads {
+                handles,
+                alive,
+                is_stopped: false,
+            }),
         })
     }
 
-    pub(super) fn attach(&self, mailbox: &Arc<Mailbox>, handler: Box<dyn Handler>) {
+    /// Ends the threads once all that waits is delivered; returns whether they ended by `until`.
+    /// To be called when every session has ended.
+    pub(super) fn stop(&self, until: Instant) -> bool {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if !threads.is_stopped {
+            threads.is_stopped = true;
+            for lane in &self.lanes {
+                let _ = lane.send(Task::Stop);
+            }
+        }
+        if threads.alive.recv_deadline(until) == Err(RecvTimeoutError::Timeout) {
+            return false;
+        }
+        for handle in threads.handles.drain(..) {
+            let _ = handle.join();
+        }
+        true
+    }
+
+    pub(super) fn attach(&self, mailbox: &Arc<Mailbox>, handler: Box<dyn Handler>) -> Result<()> {
+        // Held to the end: what is scheduled before a stop is still delivered.
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if threads.is_stopped {
+            return Err(Error::new(Kind::Closed, "the runtime is shut down"));
+        }
         let lane = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
         let post = Arc::new_cyclic(|myself| Post {
             mailbox: mailbox.clone(),
@@ -81,13 +133,20 @@ impl Dispatch {
             myself: myself.clone(),
         });
         mailbox.attach(post);
+        Ok(())
     }
 }
 
-fn work(receiver: &Receiver<Arc<Post>>) {
+fn work(receiver: &Receiver<Task>) {
     quiet_signals();
-    while let Ok(post) = receiver.recv() {
+    while let Ok(Task::Deliver(post)) = receiver.recv() {
         post.deliver();
+    }
+    // A post that has more than a batch schedules itself again, behind the request to stop.
+    while let Ok(task) = receiver.try_recv() {
+        if let Task::Deliver(post) = task {
+            post.deliver();
+        }
     }
 }
 
@@ -98,7 +157,7 @@ impl Post {
         }
         if let Some(post) = self.myself.upgrade() {
             // The lane lives as long as its thread, which ends when no post is left.
-            let _ = self.lane.send(post);
+            let _ = self.lane.send(Task::Deliver(post));
         }
     }
 
@@ -142,5 +201,59 @@ fn guarded(call: impl FnOnce()) {
 impl std::fmt::Debug for Post {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Post")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Who;
+    use crate::event::Unsent;
+    use std::time::Duration;
+
+    struct Count(Sender<&'static str>);
+
+    impl Handler for Count {
+        fn on_event(&mut self, _: &Event) {
+            let _ = self.0.send("event");
+        }
+
+        fn on_closed(&mut self, _: &End) {
+            let _ = self.0.send("closed");
+        }
+    }
+
+    fn ended(events: usize) -> Arc<Mailbox> {
+        let mailbox = Arc::new(Mailbox::new(1 << 20, 1_000));
+        for i in 0..events {
+            mailbox.push(Event::gap(0, format!("item_{i}"), 1));
+        }
+        mailbox.finish(End {
+            who: Who::App,
+            why: Kind::Closed,
+            close_code: None,
+            http_status: None,
+            expected: true,
+            mid_turn: false,
+            unsent: Unsent::default(),
+            message: String::new(),
+            error: None,
+        });
+        mailbox
+    }
+
+    #[test]
+    fn a_stop_waits_for_all_that_is_scheduled_and_refuses_what_comes_later() {
+        let dispatch = Dispatch::new(1).expect("a thread");
+        let (sender, seen) = unbounded();
+        let events = 3 * BATCH;
+        dispatch
+            .attach(&ended(events), Box::new(Count(sender.clone())))
+            .expect("attached");
+        assert!(dispatch.stop(Instant::now() + Duration::from_secs(60)));
+        let seen: Vec<_> = seen.try_iter().collect();
+        assert_eq!((seen.len(), seen.last()), (events + 1, Some(&"closed")));
+        let late = dispatch.attach(&ended(0), Box::new(Count(sender)));
+        assert_eq!(late.expect_err("refused").kind(), Kind::Closed);
     }
 }

@@ -50,15 +50,22 @@ struct Ends(Arc<Mailbox>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        let (who, why, message) = if std::thread::panicking() {
+            let message = "a bug in this library ended the session";
+            (Who::Library, Kind::Panic, message)
+        } else {
+            let message = "the runtime was shut down under the session";
+            (Who::App, Kind::Cancelled, message)
+        };
         self.0.finish(End {
-            who: Who::App,
-            why: Kind::Cancelled,
+            who,
+            why,
             close_code: None,
             http_status: None,
             expected: false,
             mid_turn: false,
             unsent: Unsent::default(),
-            message: "the runtime was shut down under the session".to_owned(),
+            message: message.to_owned(),
             error: None,
         });
     }

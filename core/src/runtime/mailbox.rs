@@ -134,6 +134,16 @@ impl Mailbox {
         state.take()
     }
 
+    /// Waits for the end, at most `within`, and leaves the events where they are.
+    pub fn ended_within(&self, within: Duration) -> Option<End> {
+        let goes_on = |state: &mut State| state.end.is_none();
+        let waited = self
+            .arrived
+            .wait_timeout_while(self.lock(), within, goes_on);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.end.clone()
+    }
+
     /// The next event, or `None` at the end. Losing the future loses nothing.
     pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut state = self.lock();

@@ -74,7 +74,7 @@ extern "C" fn in_forked_child() {
 }
 
 /// Fails in a forked child: the threads of the parent do not exist there.
-pub(crate) fn check_not_forked() -> Result<()> {
+pub fn check_not_forked() -> Result<()> {
     if FORKED.load(Ordering::Relaxed) {
         let message =
             "this process was forked from one that uses the library: start it after the fork";
@@ -158,8 +158,7 @@ impl Runtime {
             .dispatch
             .get()
             .expect("just set")
-            .attach(mailbox, handler);
-        Ok(())
+            .attach(mailbox, handler)
     }
 
     pub(crate) fn closing(&self) -> Arc<Count> {
@@ -171,8 +170,9 @@ impl Runtime {
         self.0.handle.block_on(future)
     }
 
-    /// Closes all sessions and stops the threads. Blocks; fails with [`Kind::Timeout`] and the
-    /// number of sessions left, after which they are dropped.
+    /// Closes all sessions, delivers what is left to their callbacks and stops the threads. Blocks;
+    /// fails with [`Kind::Timeout`] and the number of sessions left, after which they are dropped,
+    /// or when a callback does not return in time.
     pub fn shutdown(&self, within: Duration) -> Result<()> {
         if dispatch::in_callback() {
             return Err(Error::new(
@@ -195,8 +195,17 @@ impl Runtime {
         if let Some(tokio) = tokio {
             tokio.shutdown_timeout(until.saturating_duration_since(Instant::now()));
         }
+        // Last, because the sessions' ends go to the callbacks.
+        let is_quiet = match self.0.dispatch.get() {
+            Some(dispatch) => dispatch.stop(until),
+            None => true,
+        };
         match left {
-            0 => Ok(()),
+            0 if is_quiet => Ok(()),
+            0 => Err(Error::new(
+                Kind::Timeout,
+                "a callback did not return in time",
+            )),
             left => Err(Error::new(
                 Kind::Timeout,
                 format!("{left} sessions did not end in time"),
