@@ -1,0 +1,1 @@
+//! A realtime server in this process, for tests and demonstrations.
