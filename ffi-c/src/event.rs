@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use talkwire_core::error::Provider;
 use talkwire_core::event::Body;
 use talkwire_core::wire::ServerEvent;
-use talkwire_core::wire::server::ErrorEvent;
+use talkwire_core::wire::server::ErrorBody;
 use talkwire_core::{Error, Event, Kind};
 
 use crate::error::tw_error;
@@ -80,7 +80,7 @@ impl tw_event {
     fn error(&self) -> Option<&tw_error> {
         let make = || match self.event.body() {
             Body::Fault(error) => Some(tw_error::new(error.clone())),
-            Body::Wire(ServerEvent::Error(event)) => Some(tw_error::new(reported(event))),
+            Body::Wire(ServerEvent::Error(event)) => Some(tw_error::new(reported(&event.error))),
             _ => None,
         };
         self.error.get_or_init(make).as_ref()
@@ -105,9 +105,7 @@ impl tw_event {
 }
 
 /// An error event as an error object.
-fn reported(event: &ErrorEvent) -> Error {
-    let body = &event.error;
-    let message = event.message.as_ref().filter(|_| body.message.is_empty());
+fn reported(body: &ErrorBody) -> Error {
     let provider = Provider {
         kind: Some(body.kind.clone()),
         code: body.code.clone(),
@@ -115,7 +113,7 @@ fn reported(event: &ErrorEvent) -> Error {
         event_id: body.event_id.clone(),
         ..Provider::default()
     };
-    Error::new(Kind::Server, message.unwrap_or(&body.message)).with_provider(provider)
+    Error::new(Kind::Server, body.message.clone()).with_provider(provider)
 }
 
 /// A text of an event, made when it is first asked for.

@@ -1,0 +1,1324 @@
+/**
+ * @file talkwire.h
+ * @brief Realtime voice agents: sessions that take speech or text and give speech, text and calls.
+ *
+ * This header is the manual: first the rules, then every function. Sentences that begin with P and a
+ * number are promises; each has a test that carries its number.
+ *
+ * @section quick In short
+ *
+ *     tw_config *config = NULL;  tw_session *session = NULL;  tw_event *event = NULL;
+ *     tw_config_new(&config, NULL);
+ *     tw_config_set_url(config, "ws://127.0.0.1:8080/v1/realtime", TW_NTS, NULL);
+ *     tw_session_open(NULL, config, NULL, &session, NULL);
+ *     tw_session_send_text(session, "hello", TW_NTS, NULL);
+ *     tw_session_respond(session, NULL, 0, NULL);
+ *     while (tw_session_next_event(session, TW_FOREVER, &event, NULL) == TW_OK) {
+ *       if (tw_event_type(event) == TW_EVENT_RESPONSE_OUTPUT_TEXT_DELTA)
+ *         fputs(tw_event_text(event).ptr, stdout);
+ *       if (tw_event_type(event) == TW_EVENT_RESPONSE_DONE) tw_session_close(session, 3000, NULL);
+ *       tw_event_free(event);
+ *     }
+ *     tw_session_free(session);
+ *     tw_config_free(config);
+ *
+ * @section ownership Ownership
+ *
+ * Objects are opaque. What a function gives through an out-parameter, or a *_retain() returns, is
+ * yours until its *_free(). What a callback receives, and what an accessor returns, belongs to the
+ * library or to the object it was asked from, and lives as long as that.
+ * P1. NULL is harmless everywhere: *_free(NULL) does nothing, accessors answer with nothing, and
+ *     everything else answers with TW_ERR_ARGUMENT.
+ * P2. Outputs are written on success only.
+ * In debug builds of the library, the use of a freed object stops the program with a message.
+ *
+ * @section threads Threads
+ *
+ * Every function may be called from any thread at any time, also on the same object, except that
+ * nobody may use an object after, or while, its last reference is freed. Each function says so
+ * again, with whether it may be called in a callback and whether it blocks. None is safe in a signal
+ * handler. No thread belongs to a session.
+ *
+ * @section callbacks Events by callback
+ *
+ * With callbacks (push), a session's events come on one thread of its runtime.
+ * P3. on_closed comes exactly once, and no on_event after it.
+ * P4. drop comes exactly once, after on_closed, and nothing after it; also when opening fails (then
+ *     without on_closed) and when the session is freed without a close.
+ * P5. The callbacks of a session never run at the same time, and never under a lock of the library:
+ *     all functions that do not block may be called in them, tw_session_free() included.
+ * P6. A call that would wait inside a callback returns TW_ERR_WOULD_DEADLOCK at once.
+ *
+ * @section pull Events by asking
+ *
+ * Without callbacks (pull), tw_session_next_event() takes them, and tw_session_wakeup_fd() fits a
+ * session into a loop of poll(), epoll, libuv, GLib and the like.
+ * P7. The descriptor is readable whenever an event or the end waits.
+ * A reader that is too slow never stops the connection: beyond `mailbox_bytes`, text deltas are
+ * joined and the oldest audio is dropped, which TW_EVENT_AUDIO_GAP tells; beyond `mailbox_events`,
+ * the session ends with TW_ERR_SLOW_READER.
+ *
+ * @section errors Errors
+ *
+ * A call returns TW_OK, TW_AGAIN, TW_CLOSED, or a negative TW_ERR_*. The last parameter, which may be
+ * NULL, receives an error object that says more; it is written on failure only, so let it begin as
+ * NULL. What fails later comes as an event: TW_EVENT_ERROR is the server's word, while
+ * TW_EVENT_PROTOCOL_FAULT is this library's, for example about a command that the dialect forbids.
+ * P8. Every session ends with exactly one tw_end that says who, why, whether it was expected and what
+ *     was never sent; a server that cannot be reached, or that vanishes, is no exception.
+ * P9. After a close, and after the end, what would send returns TW_ERR_CLOSED.
+ * P10. A bug in the library does not pass this boundary: the call returns TW_ERR_PANIC, or an empty
+ *     answer, and the process lives.
+ *
+ * @section strings Strings
+ *
+ * Texts go in as a pointer and a length in bytes; TW_NTS as the length means: up to the NUL.
+ * P11. A text that is not UTF-8 is refused with TW_ERR_ARGUMENT.
+ * P12. A tw_str is never NULL and always has a NUL behind it.
+ * Whatever is passed in is copied before the call returns. Times are in milliseconds.
+ *
+ * @section shutdown Shutdown
+ *
+ * tw_session_close() ends a session properly; tw_session_free() without it breaks the session off.
+ * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more.
+ * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left. The order in
+ *     which sessions, configurations and runtimes are freed does not matter.
+ * Two runtimes in one process do not know of each other.
+ *
+ * @section fork Fork
+ *
+ * P15. In a child that was forked after the library started threads, every call that can fail returns
+ *     TW_ERR_FORKED, and *_free() leaks on purpose. Start the library after the fork, or exec.
+ *
+ * @section signals Signals
+ *
+ * P16. The library changes no signal handler, and all signals are blocked in its threads. A connection
+ *     that breaks raises no SIGPIPE in the host.
+ *
+ * @section versions Versions
+ *
+ * P17. TW_VERSION_NUMBER is the header's version, tw_version_number() the library's:
+ *     major * 1000000 + minor * 1000 + patch. Before 1.0 a minor version may change the interface, a
+ *     patch never does; the soname is libtalkwire.so.0 until then. Ignore what you do not know: new
+ *     events and statuses may come at any time. The library cannot be unmapped: dlclose() keeps it.
+ */
+
+#ifndef TALKWIRE_H
+#define TALKWIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#ifndef TW_API
+#define TW_API extern
+#endif
+
+/** Version of this header. */
+#define TW_VERSION_MAJOR 0
+#define TW_VERSION_MINOR 1
+#define TW_VERSION_PATCH 0
+#define TW_VERSION_NUMBER (TW_VERSION_MAJOR * 1000000 + TW_VERSION_MINOR * 1000 + TW_VERSION_PATCH)
+
+/** As the length of a text: it ends with a NUL. */
+#define TW_NTS SIZE_MAX
+
+/** As a time in milliseconds: without end. */
+#define TW_FOREVER UINT32_MAX
+
+/** First value of a `struct tw_callbacks`: knows its size, calls nothing. */
+#define TW_CALLBACKS_INIT {sizeof(struct tw_callbacks), NULL, NULL, NULL, NULL}
+
+/** Nobody is known to blame. */
+#define TW_WHO_NOBODY 0
+/** The application that uses this library. */
+#define TW_WHO_APP 1
+/** This library. */
+#define TW_WHO_LIBRARY 2
+/** The server at the other end. */
+#define TW_WHO_SERVER 3
+/** Whatever lies between us and the server. */
+#define TW_WHO_NETWORK 4
+
+/** `audio.gap`, made by this library: audio was dropped because events were not read. */
+#define TW_EVENT_AUDIO_GAP 1001
+
+/**
+ * `protocol.fault`, made by this library: the server sent something that is no event, or a command
+ * that was accepted has failed. The session goes on; tw_event_error() says more.
+ */
+#define TW_EVENT_PROTOCOL_FAULT 1002
+/** An event this version has no name for; its JSON is reachable. */
+#define TW_EVENT_UNKNOWN 0
+/** `error`. */
+#define TW_EVENT_ERROR 1
+/** `session.created`. */
+#define TW_EVENT_SESSION_CREATED 2
+/** `session.updated`. */
+#define TW_EVENT_SESSION_UPDATED 3
+/** `conversation.created`. */
+#define TW_EVENT_CONVERSATION_CREATED 4
+/** `conversation.item.added`. */
+#define TW_EVENT_CONVERSATION_ITEM_ADDED 5
+/** `conversation.item.created`. */
+#define TW_EVENT_CONVERSATION_ITEM_CREATED 6
+/** `conversation.item.deleted`. */
+#define TW_EVENT_CONVERSATION_ITEM_DELETED 7
+/** `conversation.item.done`. */
+#define TW_EVENT_CONVERSATION_ITEM_DONE 8
+/** `conversation.item.input_audio_transcription.completed`. */
+#define TW_EVENT_CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_COMPLETED 9
+/** `conversation.item.input_audio_transcription.delta`. */
+#define TW_EVENT_CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_DELTA 10
+/** `conversation.item.input_audio_transcription.failed`. */
+#define TW_EVENT_CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_FAILED 11
+/** `conversation.item.input_audio_transcription.segment`. */
+#define TW_EVENT_CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_SEGMENT 12
+/** `conversation.item.retrieved`. */
+#define TW_EVENT_CONVERSATION_ITEM_RETRIEVED 13
+/** `conversation.item.truncated`. */
+#define TW_EVENT_CONVERSATION_ITEM_TRUNCATED 14
+/** `input_audio_buffer.cleared`. */
+#define TW_EVENT_INPUT_AUDIO_BUFFER_CLEARED 15
+/** `input_audio_buffer.committed`. */
+#define TW_EVENT_INPUT_AUDIO_BUFFER_COMMITTED 16
+/** `input_audio_buffer.dtmf_event_received`. */
+#define TW_EVENT_INPUT_AUDIO_BUFFER_DTMF_EVENT_RECEIVED 17
+/** `input_audio_buffer.speech_started`. */
+#define TW_EVENT_INPUT_AUDIO_BUFFER_SPEECH_STARTED 18
+/** `input_audio_buffer.speech_stopped`. */
+#define TW_EVENT_INPUT_AUDIO_BUFFER_SPEECH_STOPPED 19
+/** `input_audio_buffer.timeout_triggered`. */
+#define TW_EVENT_INPUT_AUDIO_BUFFER_TIMEOUT_TRIGGERED 20
+/** `mcp_list_tools.completed`. */
+#define TW_EVENT_MCP_LIST_TOOLS_COMPLETED 21
+/** `mcp_list_tools.failed`. */
+#define TW_EVENT_MCP_LIST_TOOLS_FAILED 22
+/** `mcp_list_tools.in_progress`. */
+#define TW_EVENT_MCP_LIST_TOOLS_IN_PROGRESS 23
+/** `output_audio_buffer.cleared`. */
+#define TW_EVENT_OUTPUT_AUDIO_BUFFER_CLEARED 24
+/** `output_audio_buffer.started`. */
+#define TW_EVENT_OUTPUT_AUDIO_BUFFER_STARTED 25
+/** `output_audio_buffer.stopped`. */
+#define TW_EVENT_OUTPUT_AUDIO_BUFFER_STOPPED 26
+/** `rate_limits.updated`. */
+#define TW_EVENT_RATE_LIMITS_UPDATED 27
+/** `response.content_part.added`. */
+#define TW_EVENT_RESPONSE_CONTENT_PART_ADDED 28
+/** `response.content_part.done`. */
+#define TW_EVENT_RESPONSE_CONTENT_PART_DONE 29
+/** `response.created`. */
+#define TW_EVENT_RESPONSE_CREATED 30
+/** `response.done`. */
+#define TW_EVENT_RESPONSE_DONE 31
+/** `response.function_call_arguments.delta`. */
+#define TW_EVENT_RESPONSE_FUNCTION_CALL_ARGUMENTS_DELTA 32
+/** `response.function_call_arguments.done`. */
+#define TW_EVENT_RESPONSE_FUNCTION_CALL_ARGUMENTS_DONE 33
+/** `response.mcp_call.completed`. */
+#define TW_EVENT_RESPONSE_MCP_CALL_COMPLETED 34
+/** `response.mcp_call.failed`. */
+#define TW_EVENT_RESPONSE_MCP_CALL_FAILED 35
+/** `response.mcp_call.in_progress`. */
+#define TW_EVENT_RESPONSE_MCP_CALL_IN_PROGRESS 36
+/** `response.mcp_call_arguments.delta`. */
+#define TW_EVENT_RESPONSE_MCP_CALL_ARGUMENTS_DELTA 37
+/** `response.mcp_call_arguments.done`. */
+#define TW_EVENT_RESPONSE_MCP_CALL_ARGUMENTS_DONE 38
+/** `response.output_audio.delta`. */
+#define TW_EVENT_RESPONSE_OUTPUT_AUDIO_DELTA 39
+/** `response.output_audio.done`. */
+#define TW_EVENT_RESPONSE_OUTPUT_AUDIO_DONE 40
+/** `response.output_audio_transcript.delta`. */
+#define TW_EVENT_RESPONSE_OUTPUT_AUDIO_TRANSCRIPT_DELTA 41
+/** `response.output_audio_transcript.done`. */
+#define TW_EVENT_RESPONSE_OUTPUT_AUDIO_TRANSCRIPT_DONE 42
+/** `response.output_item.added`. */
+#define TW_EVENT_RESPONSE_OUTPUT_ITEM_ADDED 43
+/** `response.output_item.done`. */
+#define TW_EVENT_RESPONSE_OUTPUT_ITEM_DONE 44
+/** `response.output_text.delta`. */
+#define TW_EVENT_RESPONSE_OUTPUT_TEXT_DELTA 45
+/** `response.output_text.done`. */
+#define TW_EVENT_RESPONSE_OUTPUT_TEXT_DONE 46
+/** `transcription_session.updated`. */
+#define TW_EVENT_TRANSCRIPTION_SESSION_UPDATED 47
+/** `session.closed` of a translation session. */
+#define TW_EVENT_SESSION_CLOSED 48
+/** `session.input_transcript.delta` of a translation session. */
+#define TW_EVENT_SESSION_INPUT_TRANSCRIPT_DELTA 49
+/** `session.output_audio.delta` of a translation session. */
+#define TW_EVENT_SESSION_OUTPUT_AUDIO_DELTA 50
+/** `session.output_transcript.delta` of a translation session. */
+#define TW_EVENT_SESSION_OUTPUT_TRANSCRIPT_DELTA 51
+
+/** What a session is opened with. Opening copies it, so it may be changed, used again or freed. */
+typedef struct tw_config tw_config;
+
+/** How a session ended: who, why, whether it was expected, and what was never sent. */
+typedef struct tw_end tw_end;
+
+/** What went wrong, whose fault it is, and the server's own words. */
+typedef struct tw_error tw_error;
+
+/** Something that happened in a session. Never changes; belongs to whoever holds a reference. */
+typedef struct tw_event tw_event;
+
+/** A realtime server in this process, on threads of its own. */
+typedef struct tw_local_server tw_local_server;
+
+/** Threads for sessions: some that do I/O and some that run callbacks; none belongs to a session. */
+typedef struct tw_runtime tw_runtime;
+
+/** One conversation. */
+typedef struct tw_session tw_session;
+
+/** What a call returns: TW_OK, another positive answer, or a negative TW_ERR_*. */
+typedef int32_t tw_status;
+
+/**
+ * A text that belongs to the object it was asked from: UTF-8, `len` bytes, followed by a NUL that
+ * `len` does not count. Never NULL; what does not exist is the empty text.
+ */
+typedef struct tw_str {
+  /** First byte. */
+  const char *ptr;
+  /** Bytes, without the NUL at the end. */
+  size_t len;
+} tw_str;
+
+/** Bytes that belong to the object they were asked from. What does not exist has no bytes. */
+typedef struct tw_bytes {
+  /** First byte, aligned for 16-bit samples; NULL if there is none. */
+  const uint8_t *ptr;
+  /** Bytes. */
+  size_t len;
+} tw_bytes;
+
+/**
+ * Where the events of a session go. Begin with TW_CALLBACKS_INIT; every function may be NULL.
+ *
+ * Calls come one at a time, on a thread of the runtime, and must return soon: other sessions wait.
+ * They must not throw or jump out.
+ */
+typedef struct tw_callbacks {
+  /** Bytes of this struct, as the caller knows it; set by TW_CALLBACKS_INIT. */
+  size_t struct_size;
+  /** An event. It belongs to the library: tw_event_retain() keeps it beyond the call. */
+  void (*on_event)(void *user_data, struct tw_session *session, const struct tw_event *event);
+  /** The end; the last call for this session. It belongs to the library: tw_end_retain() keeps it. */
+  void (*on_closed)(void *user_data, struct tw_session *session, const struct tw_end *end);
+  /** Nothing will be called any more: free what user_data points to. */
+  void (*drop)(void *user_data);
+  /** Passed to all three. */
+  void *user_data;
+} tw_callbacks;
+
+/** It is done. */
+#define TW_OK 0
+
+/** No event yet: not an error. */
+#define TW_AGAIN 1
+
+/** No event any more, the session has ended: not an error. */
+#define TW_CLOSED 2
+
+/** An argument is missing, out of range or not valid UTF-8. */
+#define TW_ERR_ARGUMENT (-1)
+/** The session is closed or closing; as the reason of an end: the normal one. */
+#define TW_ERR_CLOSED (-2)
+/** The call would wait for itself: a blocking call inside a callback. */
+#define TW_ERR_WOULD_DEADLOCK (-3)
+/** The process forked after the library started its threads. */
+#define TW_ERR_FORKED (-4)
+/** A queue is full; nothing was taken. */
+#define TW_ERR_QUEUE_FULL (-5)
+/** A deadline passed. */
+#define TW_ERR_TIMEOUT (-6)
+/** The dialect of this endpoint cannot do that. */
+#define TW_ERR_UNSUPPORTED (-7)
+/** The dialect's table knows the value to be wrong; nothing was sent. */
+#define TW_ERR_REFUSED (-8)
+/** A configuration, dialect table or script has an error. */
+#define TW_ERR_CONFIG (-9)
+/** No connection could be made. */
+#define TW_ERR_UNREACHABLE (-10)
+/** The TLS certificate or handshake failed. */
+#define TW_ERR_TLS (-11)
+/** The server answered the WebSocket upgrade with something else. */
+#define TW_ERR_HANDSHAKE (-12)
+/** The credential is missing, wrong or without the needed role. */
+#define TW_ERR_AUTH (-13)
+/** The endpoint, folder or model does not exist. */
+#define TW_ERR_NOT_FOUND (-14)
+/** A quota or rate limit was hit. */
+#define TW_ERR_RATE_LIMITED (-15)
+/** The peer broke the protocol. */
+#define TW_ERR_PROTOCOL (-16)
+/** The server reported an error event. */
+#define TW_ERR_SERVER (-17)
+/** The session reached its maximum duration. */
+#define TW_ERR_EXPIRED (-18)
+/** The connection was lost without a closing handshake. */
+#define TW_ERR_LOST (-19)
+/** The server closed the connection although nobody asked. */
+#define TW_ERR_SERVER_CLOSED (-20)
+/** The server closed for a reason that will not go away: policy, bad model, withdrawn API. */
+#define TW_ERR_FATAL (-21)
+/** The server is overloaded or shutting down. */
+#define TW_ERR_OVERLOADED (-22)
+/** Events were not read and the hard bound of the mailbox was reached. */
+#define TW_ERR_SLOW_READER (-23)
+/** The call was cancelled before it had an answer. */
+#define TW_ERR_CANCELLED (-24)
+/** A file could not be read or written. */
+#define TW_ERR_IO (-25)
+/** A bug in this library; it was contained. */
+#define TW_ERR_PANIC (-26)
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/* ---- Versions ---------------------------------------------------------------------------------- */
+
+/**
+ * The version of the library that runs: major * 1000000 + minor * 1000 + patch.
+ *
+ * Compare it with TW_VERSION_NUMBER, the version of the header that was compiled in.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API uint32_t tw_version_number(void);
+
+/**
+ * The same version as text, for example "0.1.0". Static; never freed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API const char *tw_version_string(void);
+
+/**
+ * One line about how the library was built, for bug reports. Static; never freed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API const char *tw_build_info(void);
+
+/* ---- Statuses and errors ----------------------------------------------------------------------- */
+
+/**
+ * The lower-case name of a status, for example "queue_full"; "unknown" for a number that is none.
+ * Static; never freed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API const char *tw_status_name(tw_status status);
+
+/**
+ * The lower-case name of a TW_WHO_*: "app", "library", "server", "network", else "nobody".
+ * Static; never freed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API const char *tw_who_name(int32_t who);
+
+/**
+ * The status of an error, always negative; TW_OK for NULL.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_error_code(const struct tw_error *error);
+
+/**
+ * tw_status_name() of its status. Static; never freed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API const char *tw_error_name(const struct tw_error *error);
+
+/**
+ * A sentence for people, without the name of the status. Belongs to the error.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_error_message(const struct tw_error *error);
+
+/**
+ * Whose fault it is: a TW_WHO_*.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_error_who(const struct tw_error *error);
+
+/**
+ * Whether the same call may succeed later.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API bool tw_error_is_retryable(const struct tw_error *error);
+
+/**
+ * The server's own code, for example "invalid_value". Belongs to the error.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_error_provider_code(const struct tw_error *error);
+
+/**
+ * The server's own class, for example "invalid_request_error". Belongs to the error.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_error_provider_type(const struct tw_error *error);
+
+/**
+ * The path of the field that the server complains about. Belongs to the error.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_error_provider_param(const struct tw_error *error);
+
+/**
+ * The `event_id` of the client event that caused it. Belongs to the error.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_error_event_id(const struct tw_error *error);
+
+/**
+ * The body of a refused upgrade, at most 4 KiB. Belongs to the error.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_error_body(const struct tw_error *error);
+
+/**
+ * The HTTP status of a refused upgrade, or 0.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_error_http_status(const struct tw_error *error);
+
+/**
+ * The code of the WebSocket close frame, or 0.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_error_close_code(const struct tw_error *error);
+
+/**
+ * Gives an error back. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_error_free(struct tw_error *error);
+
+/* ---- Runtime ----------------------------------------------------------------------------------- */
+
+/**
+ * Starts threads of your own.
+ *
+ * You need this only to choose their number, or to stop them at a time you know: where a
+ * `tw_runtime *` is asked for, NULL means threads that all such callers share and that live as long
+ * as the process.
+ *
+ * @param io_threads        threads `tw-io-N`; 0 for the default, 1
+ * @param callback_threads  threads `tw-cb-N`, started with the first callback; 0 for the default, 2
+ * @param runtime           receives the runtime; give it back with tw_runtime_free()
+ * @param err               receives the error, may be NULL
+ * @return TW_OK, TW_ERR_IO (no threads to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_runtime_new(uint32_t io_threads,
+                         uint32_t callback_threads,
+                         struct tw_runtime **runtime,
+                         struct tw_error **err);
+
+/**
+ * Closes all sessions of a runtime, delivers their last events and ends to their callbacks, and
+ * stops the threads. After it, opening a session on this runtime fails with TW_ERR_CLOSED.
+ *
+ * @param runtime     the runtime
+ * @param timeout_ms  milliseconds for all of it
+ * @param err         receives the error, may be NULL
+ * @return TW_OK when no thread of the runtime is left; TW_ERR_TIMEOUT (what was left is dropped; the
+ *         message says how many sessions or that a callback did not return),
+ *         TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
+ */
+TW_API tw_status tw_runtime_shutdown(struct tw_runtime *runtime,
+                              uint32_t timeout_ms,
+                              struct tw_error **err);
+
+/**
+ * Gives a runtime back. NULL is allowed. Sessions keep the threads they need, so the order of
+ * freeing does not matter; without tw_runtime_shutdown() the threads end some time after the last
+ * session.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_runtime_free(struct tw_runtime *runtime);
+
+/* ---- Configuration ----------------------------------------------------------------------------- */
+
+/**
+ * A configuration with all defaults: the default dialect's own endpoint, no credential.
+ *
+ * @param config  receives it; give it back with tw_config_free()
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_new(struct tw_config **config, struct tw_error **err);
+
+/**
+ * Another endpoint: `ws://` or `wss://`, path included, query allowed.
+ *
+ * @param config  the configuration
+ * @param url     the URL
+ * @param len     its bytes, or TW_NTS
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED; a wrong URL is reported when a session is opened
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_url(struct tw_config *config,
+                            const char *url,
+                            size_t len,
+                            struct tw_error **err);
+
+/**
+ * The dialect that the server speaks: the name of a built-in one, or the JSON text of a table.
+ *
+ * @param config   the configuration
+ * @param dialect  name or JSON
+ * @param len      its bytes, or TW_NTS
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CONFIG (no such dialect, or an error in the table), TW_ERR_ARGUMENT,
+ *         TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_dialect(struct tw_config *config,
+                                const char *dialect,
+                                size_t len,
+                                struct tw_error **err);
+
+/**
+ * The credential. It is sent as the dialect says, and never logged. A server on this machine
+ * (a loopback address) needs none.
+ *
+ * @param config  the configuration
+ * @param key     the credential
+ * @param len     its bytes, or TW_NTS
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_key(struct tw_config *config,
+                            const char *key,
+                            size_t len,
+                            struct tw_error **err);
+
+/**
+ * The model; a short name is completed by the folder where the dialect builds full names.
+ *
+ * @param config  the configuration
+ * @param model   the model
+ * @param len     its bytes, or TW_NTS
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED; a wrong name is reported when a session is opened
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_model(struct tw_config *config,
+                              const char *model,
+                              size_t len,
+                              struct tw_error **err);
+
+/**
+ * The folder that a short model name belongs to.
+ *
+ * @param config  the configuration
+ * @param folder  the folder
+ * @param len     its bytes, or TW_NTS
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_folder(struct tw_config *config,
+                               const char *folder,
+                               size_t len,
+                               struct tw_error **err);
+
+/**
+ * The system prompt.
+ *
+ * @param config        the configuration
+ * @param instructions  the prompt
+ * @param len           its bytes, or TW_NTS
+ * @param err           receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_instructions(struct tw_config *config,
+                                     const char *instructions,
+                                     size_t len,
+                                     struct tw_error **err);
+
+/**
+ * The voice, by its name.
+ *
+ * @param config  the configuration
+ * @param voice   the name
+ * @param len     its bytes, or TW_NTS
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_voice(struct tw_config *config,
+                              const char *voice,
+                              size_t len,
+                              struct tw_error **err);
+
+/**
+ * The role (manner) of the voice, where the dialect has roles.
+ *
+ * @param config  the configuration
+ * @param role    the role
+ * @param len     its bytes, or TW_NTS
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_role(struct tw_config *config,
+                             const char *role,
+                             size_t len,
+                             struct tw_error **err);
+
+/**
+ * The first settings of the session as a JSON object in the shape of `session.update`, merged into
+ * what was set before.
+ *
+ * @param config   the configuration
+ * @param session  the object
+ * @param len      its bytes, or TW_NTS
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT (also for text that is no JSON object), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_session_json(struct tw_config *config,
+                                     const char *session,
+                                     size_t len,
+                                     struct tw_error **err);
+
+/**
+ * Certificates to trust beside those of the system.
+ *
+ * @param config  the configuration
+ * @param pem     certificates in PEM form
+ * @param len     their bytes, or TW_NTS
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED; wrong certificates are reported when a session is
+ *         opened
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_extra_ca(struct tw_config *config,
+                                 const char *pem,
+                                 size_t len,
+                                 struct tw_error **err);
+
+/**
+ * One more header of the upgrade request. The same name again replaces it.
+ *
+ * @param config     the configuration
+ * @param name       name of the header
+ * @param name_len   its bytes, or TW_NTS
+ * @param value      its value
+ * @param value_len  its bytes, or TW_NTS
+ * @param err        receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_header(struct tw_config *config,
+                               const char *name,
+                               size_t name_len,
+                               const char *value,
+                               size_t value_len,
+                               struct tw_error **err);
+
+/**
+ * Options as a JSON object; each key replaces what was set before. All keys, with defaults:
+ * `model`, `folder` (none), `session` {}, `query` [], `headers` [] (lists of [name, value]),
+ * `waive` [] (checks to switch off), `connect_timeout_ms` 10000, `handshake_timeout_ms` 10000,
+ * `greeting_timeout_ms` 10000, `reply_timeout_ms` 10000, `close_timeout_ms` 3000, `uplink_max_ms`
+ * 30000 (audio kept while it cannot be sent), `mailbox_bytes` 8388608 (unread events before text is
+ * joined and audio dropped), `mailbox_events` 20000 (unread events at which the session ends with
+ * TW_ERR_SLOW_READER), `seed` (of identifiers; random).
+ *
+ * @param config   the configuration
+ * @param options  the object
+ * @param len      its bytes, or TW_NTS
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CONFIG (an unknown key or a wrong value; nothing was changed),
+ *         TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_json(struct tw_config *config,
+                             const char *options,
+                             size_t len,
+                             struct tw_error **err);
+
+/**
+ * Gives a configuration back. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_config_free(struct tw_config *config);
+
+/* ---- Sessions ---------------------------------------------------------------------------------- */
+
+/**
+ * Opens a session and returns at once; connecting goes on behind it. What is sent meanwhile waits
+ * for the connection. A connection that fails is told by the end of the session.
+ *
+ * With callbacks, events are pushed, possibly before this call returns: use the session that the
+ * callback is given. Without (NULL), they are pulled by tw_session_next_event().
+ *
+ * @param runtime    threads to use, or NULL for shared ones
+ * @param config     copied; may be changed or freed afterwards
+ * @param callbacks  copied, or NULL; when the call fails, its `drop` was called before the return,
+ *                   unless the struct itself was refused for its size
+ * @param session    receives the session; give it back with tw_session_free()
+ * @param err        receives the error, may be NULL
+ * @return TW_OK; without having connected: TW_ERR_AUTH (no credential for another machine),
+ *         TW_ERR_REFUSED (a model name known to be wrong), TW_ERR_CONFIG, TW_ERR_TLS (unreadable
+ *         certificates), TW_ERR_CLOSED (the runtime is shut down), TW_ERR_IO, TW_ERR_ARGUMENT,
+ *         TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_open(struct tw_runtime *runtime,
+                          const struct tw_config *config,
+                          const struct tw_callbacks *callbacks,
+                          struct tw_session **session,
+                          struct tw_error **err);
+
+/**
+ * Asks for the end and returns at once: what was sent before still goes out, then the connection is
+ * closed properly. From now on sending fails with TW_ERR_CLOSED. Closing twice is one close.
+ *
+ * @param session     the session
+ * @param timeout_ms  milliseconds for all of it; 0 breaks off
+ * @param err         receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_close(struct tw_session *session,
+                           uint32_t timeout_ms,
+                           struct tw_error **err);
+
+/**
+ * tw_session_close(), and waits until it is over: with callbacks until `drop` has returned, so that
+ * nothing is called any more; without, until the end is known (events that wait can still be read).
+ *
+ * @param session     the session
+ * @param timeout_ms  milliseconds for closing and for the wait
+ * @param err         receives the error, may be NULL
+ * @return TW_OK, TW_ERR_TIMEOUT (the close goes on), TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT,
+ *         TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
+ */
+TW_API tw_status tw_session_close_wait(struct tw_session *session,
+                                uint32_t timeout_ms,
+                                struct tw_error **err);
+
+/**
+ * How the session ended, once it has.
+ *
+ * @param session  the session
+ * @param end      receives the end; give it back with tw_end_free()
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_AGAIN (it goes on), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_end(const struct tw_session *session,
+                         struct tw_end **end,
+                         struct tw_error **err);
+
+/**
+ * Gives a session back. NULL is allowed. One that was not closed is broken off; its callbacks still
+ * get their end, and `drop` comes after that. Legal in the session's own callbacks.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_session_free(struct tw_session *session);
+
+/**
+ * Takes the next event.
+ *
+ * @param session     a session without callbacks
+ * @param timeout_ms  milliseconds to wait for one; 0 only looks, TW_FOREVER waits for ever
+ * @param event       receives the event; give it back with tw_event_free()
+ * @param err         receives the error, may be NULL
+ * @return TW_OK; TW_AGAIN: no event in that time; TW_CLOSED: no event any more, see
+ *         tw_session_end(); TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes, each event goes to one caller. In a callback: only with timeout_ms 0. Blocks: up to timeout_ms.
+ */
+TW_API tw_status tw_session_next_event(struct tw_session *session,
+                                uint32_t timeout_ms,
+                                struct tw_event **event,
+                                struct tw_error **err);
+
+/**
+ * A descriptor that is readable while an event, or the end, waits, for poll() and the like. It
+ * belongs to the session: only poll it. After it became readable, call tw_session_next_event() with
+ * timeout 0 until TW_AGAIN.
+ *
+ * @param session  a session without callbacks
+ * @param fd       receives the descriptor
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_IO (no descriptor to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_wakeup_fd(struct tw_session *session, int *fd, struct tw_error **err);
+
+/**
+ * Changes settings: keys that are absent keep their values, null clears. The server answers with
+ * TW_EVENT_SESSION_UPDATED.
+ *
+ * @param session  the session
+ * @param patch    JSON object in the shape of `session.update`
+ * @param len      its bytes, or TW_NTS
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT (also for text that is no JSON object), TW_ERR_CLOSED,
+ *         TW_ERR_QUEUE_FULL, TW_ERR_FORKED; what the dialect refuses comes as
+ *         TW_EVENT_PROTOCOL_FAULT
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_update(struct tw_session *session,
+                            const char *patch,
+                            size_t len,
+                            struct tw_error **err);
+
+/**
+ * Appends audio of the customer. The bytes are copied.
+ *
+ * @param session  the session
+ * @param audio    whole samples, mono, in the input format of the session (PCM16: little-endian)
+ * @param len      bytes
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL (nothing was taken), TW_ERR_ARGUMENT,
+ *         TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_append(struct tw_session *session,
+                            const void *audio,
+                            size_t len,
+                            struct tw_error **err);
+
+/**
+ * Makes a turn of the audio appended so far. Asks for no response.
+ *
+ * @param session  the session
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED; an empty turn is
+ *         refused by TW_EVENT_PROTOCOL_FAULT or TW_EVENT_ERROR
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_commit(struct tw_session *session, struct tw_error **err);
+
+/**
+ * Forgets the audio appended since the last turn.
+ *
+ * @param session  the session
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_clear(struct tw_session *session, struct tw_error **err);
+
+/**
+ * Puts a text of the customer into the conversation. Asks for no response.
+ *
+ * @param session  the session
+ * @param text     the text
+ * @param len      its bytes, or TW_NTS
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_send_text(struct tw_session *session,
+                               const char *text,
+                               size_t len,
+                               struct tw_error **err);
+
+/**
+ * Sends any event of the protocol, by its current name; unknown types and fields pass as they are.
+ *
+ * @param session  the session
+ * @param json     a JSON object with a `type`
+ * @param len      its bytes, or TW_NTS
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT (also for text that is no JSON
+ *         object), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_send_json(struct tw_session *session,
+                               const char *json,
+                               size_t len,
+                               struct tw_error **err);
+
+/**
+ * Asks for a response.
+ *
+ * @param session    the session
+ * @param overrides  NULL, or a JSON object with fields of the wire's `response`, for this one only
+ * @param len        its bytes, or TW_NTS
+ * @param err        receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_respond(struct tw_session *session,
+                             const char *overrides,
+                             size_t len,
+                             struct tw_error **err);
+
+/**
+ * Stops a response.
+ *
+ * @param session      the session
+ * @param response_id  the response, or NULL for the one that runs
+ * @param len          its bytes, or TW_NTS
+ * @param err          receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_cancel(struct tw_session *session,
+                            const char *response_id,
+                            size_t len,
+                            struct tw_error **err);
+
+/**
+ * Answers a function call. Asks for no response.
+ *
+ * @param session      the session
+ * @param call_id      the call, see tw_event_call_id()
+ * @param call_id_len  its bytes, or TW_NTS
+ * @param output       what the function returned, usually JSON text
+ * @param output_len   its bytes, or TW_NTS
+ * @param err          receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_answer_call(struct tw_session *session,
+                                 const char *call_id,
+                                 size_t call_id_len,
+                                 const char *output,
+                                 size_t output_len,
+                                 struct tw_error **err);
+
+/* ---- Events ------------------------------------------------------------------------------------ */
+
+/**
+ * What kind of event it is: a TW_EVENT_*; TW_EVENT_UNKNOWN for one that is newer than this library,
+ * whose name and JSON are there all the same, and for NULL.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_event_type(const struct tw_event *event);
+
+/**
+ * Its name on the wire, for example "response.output_text.delta"; the current name also when the
+ * server uses an older one. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_name(const struct tw_event *event);
+
+/**
+ * The text it carries: a delta, a whole text or transcript, the arguments of a call, the message of
+ * an error. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_text(const struct tw_event *event);
+
+/**
+ * The audio it carries, decoded: whole samples in the output format of the session, little-endian
+ * and aligned for 16-bit samples where the format is PCM16. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_bytes tw_event_audio(const struct tw_event *event);
+
+/**
+ * How long its audio lasts, in milliseconds.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API uint64_t tw_event_audio_ms(const struct tw_event *event);
+
+/**
+ * The event as one line of JSON in the current names of the protocol. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_json(const struct tw_event *event);
+
+/**
+ * The frame as the server sent it; empty for an event of this library and for deltas that were
+ * joined because nobody read them. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_raw(const struct tw_event *event);
+
+/**
+ * The item it is about. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_item_id(const struct tw_event *event);
+
+/**
+ * The response it belongs to. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_response_id(const struct tw_event *event);
+
+/**
+ * The function call it is about, for tw_session_answer_call(). Set in
+ * TW_EVENT_RESPONSE_FUNCTION_CALL_ARGUMENTS_DELTA and _DONE, and in
+ * TW_EVENT_RESPONSE_OUTPUT_ITEM_ADDED and _DONE of a call. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_call_id(const struct tw_event *event);
+
+/**
+ * The name of the function to be called. Not every server sends it with the arguments; the event
+ * TW_EVENT_RESPONSE_OUTPUT_ITEM_ADDED of the call always has it. Belongs to the event.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_event_call_name(const struct tw_event *event);
+
+/**
+ * The error that it reports: of TW_EVENT_ERROR and TW_EVENT_PROTOCOL_FAULT, else NULL. Belongs to
+ * the event: do not free it.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API const struct tw_error *tw_event_error(const struct tw_event *event);
+
+/**
+ * When it arrived: milliseconds since the session was opened.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API uint64_t tw_event_at_ms(const struct tw_event *event);
+
+/**
+ * The TW_EVENT_* of a name on the wire; TW_EVENT_UNKNOWN if this library has none.
+ *
+ * @param name  for example "response.done"
+ * @param len   its bytes, or TW_NTS
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_event_type_named(const char *name, size_t len);
+
+/**
+ * Keeps an event beyond its callback; returns it. Needs one tw_event_free() more.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_event *tw_event_retain(const struct tw_event *event);
+
+/**
+ * Gives an event back. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_event_free(struct tw_event *event);
+
+/* ---- The end of a session ---------------------------------------------------------------------- */
+
+/**
+ * Who ended the session: a TW_WHO_*.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_end_who(const struct tw_end *end);
+
+/**
+ * Why: a TW_ERR_*, of which TW_ERR_CLOSED is the normal end.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_end_why(const struct tw_end *end);
+
+/**
+ * The code of the WebSocket close frame, or 0 if none was seen.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_end_code(const struct tw_end *end);
+
+/**
+ * The HTTP status if the upgrade was refused, or 0.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API int32_t tw_end_http_status(const struct tw_end *end);
+
+/**
+ * Whether the application asked for it.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API bool tw_end_expected(const struct tw_end *end);
+
+/**
+ * Whether somebody was speaking, a response was running or a function call was unanswered.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API bool tw_end_mid_turn(const struct tw_end *end);
+
+/**
+ * Milliseconds of audio that were taken from the application and never sent.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API uint64_t tw_end_unsent_audio_ms(const struct tw_end *end);
+
+/**
+ * Commands that were taken from the application and never sent.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API uint64_t tw_end_unsent_commands(const struct tw_end *end);
+
+/**
+ * A sentence for people. Belongs to the end.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_end_message(const struct tw_end *end);
+
+/**
+ * All of it as one line of JSON: who, why, code, http_status, expected, mid_turn, unsent, message.
+ * Belongs to the end.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_end_json(const struct tw_end *end);
+
+/**
+ * The error behind the end, with the server's own words, or NULL if it was a normal end. Belongs to
+ * the end: do not free it.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API const struct tw_error *tw_end_error(const struct tw_end *end);
+
+/**
+ * Keeps an end beyond its callback; returns it. Needs one tw_end_free() more.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_end *tw_end_retain(const struct tw_end *end);
+
+/**
+ * Gives an end back. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_end_free(struct tw_end *end);
+
+/* ---- Local server ------------------------------------------------------------------------------ */
+
+/**
+ * Starts a realtime server in this process, for tests and demonstrations, and returns when it
+ * listens.
+ *
+ * Keys of the JSON object, all optional: `listen` ("127.0.0.1:0"), `allow_remote`, `profile` (name
+ * of a dialect), `dialect` (a table), `script` (YAML text or an object), `script_base` (directory
+ * of the script's WAV files), `script_file`, `brain`, `ears`, `voice` (names), `api_key` (the only
+ * one accepted), `tls` {`cert`, `key`} (PEM files), `models`, `max_sessions`, `lifetime_ms`,
+ * `pacing` ("instant" or "realtime"), `think_ms`, `seed`.
+ *
+ * @param config  the object, or NULL for a server that echoes
+ * @param len     its bytes, or TW_NTS
+ * @param server  receives the server; give it back with tw_local_server_free()
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CONFIG (a wrong script, name or file), TW_ERR_IO, TW_ERR_ARGUMENT (also for
+ *         an unknown key), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: while it reads its files.
+ */
+TW_API tw_status tw_local_server_start(const char *config,
+                                size_t len,
+                                struct tw_local_server **server,
+                                struct tw_error **err);
+
+/**
+ * Its complete URL, for example "ws://127.0.0.1:40123/v1/realtime". Belongs to the server.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_local_server_url(const struct tw_local_server *server);
+
+/**
+ * Stops a server: its sessions are closed with code 1001. Stopping twice is one stop.
+ *
+ * @param server  the server
+ * @param err     receives the error, may be NULL
+ * @return TW_OK, TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to two seconds.
+ */
+TW_API tw_status tw_local_server_stop(struct tw_local_server *server, struct tw_error **err);
+
+/**
+ * Stops a server and gives it back. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: better not. Blocks: up to two seconds, if it was not stopped.
+ */
+TW_API void tw_local_server_free(struct tw_local_server *server);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TALKWIRE_H */

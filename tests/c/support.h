@@ -1,0 +1,188 @@
+/* What the programs of this directory share: checks, waiting for events, digits as tones. */
+#ifndef TALKWIRE_TESTS_SUPPORT_H
+#define TALKWIRE_TESTS_SUPPORT_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "talkwire.h"
+
+#define CHECK(condition)                                                            \
+  do {                                                                              \
+    if (!(condition)) {                                                             \
+      fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                                      \
+    }                                                                               \
+  } while (0)
+
+#define PATIENCE_MS 30000u
+
+/* Fails with the library's own words. */
+static inline void ok_at(tw_status status, tw_error *error, const char *file, int line) {
+  if (status != TW_OK) {
+    fprintf(stderr, "%s:%d: %s: %s\n", file, line, tw_status_name(status),
+            tw_error_message(error).ptr);
+    exit(1);
+  }
+}
+
+#define OK(call)                                    \
+  do {                                              \
+    tw_error *err = NULL;                           \
+    tw_status status_ = (call);                     \
+    ok_at(status_, err, __FILE__, __LINE__);        \
+  } while (0)
+
+/* The call must fail with this status and an error object that agrees. */
+#define FAILS(wanted, call)                         \
+  do {                                              \
+    tw_error *err = NULL;                           \
+    tw_status status_ = (call);                     \
+    if (status_ != (wanted))                        \
+      fprintf(stderr, "%s, not %s\n", tw_status_name(status_), tw_status_name(wanted)); \
+    CHECK(status_ == (wanted));                     \
+    CHECK(tw_error_code(err) == (wanted));          \
+    CHECK(tw_error_message(err).len > 0);           \
+    tw_error_free(err);                             \
+  } while (0)
+
+static inline int is(tw_str text, const char *wanted) {
+  return text.len == strlen(wanted) && memcmp(text.ptr, wanted, text.len) == 0;
+}
+
+static inline tw_local_server *serve(const char *json) {
+  tw_local_server *server = NULL;
+  OK(tw_local_server_start(json, TW_NTS, &server, &err));
+  return server;
+}
+
+/* A text-only session by default: no voice detection, so that turns are ours. */
+static inline tw_config *configure(tw_local_server *server) {
+  tw_config *config = NULL;
+  OK(tw_config_new(&config, &err));
+  tw_str url = tw_local_server_url(server);
+  OK(tw_config_set_url(config, url.ptr, url.len, &err));
+  OK(tw_config_set_session_json(
+      config, "{\"output_modalities\":[\"text\"],\"audio\":{\"input\":{\"turn_detection\":null}}}",
+      TW_NTS, &err));
+  return config;
+}
+
+static inline tw_runtime *threads(void) {
+  tw_runtime *runtime = NULL;
+  OK(tw_runtime_new(1, 1, &runtime, &err));
+  return runtime;
+}
+
+/* No thread of the runtime is left after this. */
+static inline void finish(tw_runtime *runtime) {
+  OK(tw_runtime_shutdown(runtime, PATIENCE_MS, &err));
+  tw_runtime_free(runtime);
+}
+
+/* Reads on to an event of this type, which the caller frees. */
+static inline tw_event *await_event(tw_session *session, int32_t type) {
+  for (;;) {
+    tw_event *event = NULL;
+    tw_error *err = NULL;
+    tw_status status = tw_session_next_event(session, PATIENCE_MS, &event, &err);
+    if (status != TW_OK) {
+      tw_end *end = NULL;
+      tw_session_end(session, &end, NULL);
+      fprintf(stderr, "no event %d: %s; end: %s\n", (int)type, tw_status_name(status),
+              tw_end_json(end).ptr);
+      exit(1);
+    }
+    if (tw_event_type(event) == type) return event;
+    if (tw_event_error(event))
+      fprintf(stderr, "on the way: %s\n", tw_error_message(tw_event_error(event)).ptr);
+    tw_event_free(event);
+  }
+}
+
+static inline void skip_to(tw_session *session, int32_t type) {
+  tw_event_free(await_event(session, type));
+}
+
+/* Reads on to the end, which the caller frees. */
+static inline tw_end *await_end(tw_session *session) {
+  tw_event *event = NULL;
+  tw_status status;
+  while ((status = tw_session_next_event(session, PATIENCE_MS, &event, NULL)) == TW_OK)
+    tw_event_free(event);
+  CHECK(status == TW_CLOSED);
+  tw_end *end = NULL;
+  OK(tw_session_end(session, &end, &err));
+  return end;
+}
+
+/* Telephone keys at 24 kHz: 100 ms each, 100 ms between and around. */
+enum { RATE = 24000, KEY_SAMPLES = RATE / 10 };
+
+static inline double tone(int index, double hertz) {
+  return sin(2 * 3.14159265358979323846 * hertz * index / RATE);
+}
+
+/* Samples for the caller to free. */
+static inline int16_t *dial(const char *digits, size_t *samples) {
+  static const char keys[] = "123A456B789C*0#D";
+  static const double low[] = {697, 770, 852, 941}, high[] = {1209, 1336, 1477, 1633};
+  size_t count = strlen(digits);
+  *samples = (2 * count + 1) * KEY_SAMPLES;
+  int16_t *pcm = (int16_t *)calloc(*samples, sizeof *pcm);
+  CHECK(pcm != NULL);
+  for (size_t k = 0; k < count; k++) {
+    int16_t *at = pcm + (2 * k + 1) * KEY_SAMPLES;
+    long key = (long)(strchr(keys, digits[k]) - keys);
+    for (int i = 0; i < KEY_SAMPLES; i++)
+      at[i] = (int16_t)(9000 * (tone(i, low[key / 4]) + tone(i, high[key % 4])));
+  }
+  return pcm;
+}
+
+/* How much of a frequency is in a piece of sound: Goertzel's filter. */
+static inline double power(const int16_t *pcm, int samples, double hertz) {
+  double turn = 2 * cos(2 * 3.14159265358979323846 * hertz / RATE), a = 0, b = 0;
+  for (int i = 0; i < samples; i++) {
+    double c = pcm[i] / 32768.0 + turn * a - b;
+    b = a;
+    a = c;
+  }
+  return (a * a + b * b - turn * a * b) / ((double)samples * samples / 4);
+}
+
+/* The strongest of four frequencies, or -1 if none stands out. */
+static inline int strongest(const int16_t *pcm, int samples, const double *hertz) {
+  double best = 0, all = 0;
+  int index = -1;
+  for (int i = 0; i < 4; i++) {
+    double p = power(pcm, samples, hertz[i]);
+    all += p;
+    if (p > best) best = p, index = i;
+  }
+  return best > 0.001 && best > 0.8 * all ? index : -1;
+}
+
+/* Reads keys out of sound, for up to `most` of them, in windows of 20 ms. */
+static inline void listen_keys(const int16_t *pcm, size_t samples, char *digits, size_t most) {
+  static const char keys[] = "123A456B789C*0#D";
+  static const double low[] = {697, 770, 852, 941}, high[] = {1209, 1336, 1477, 1633};
+  enum { WINDOW = RATE / 50 };
+  size_t count = 0;
+  char last = 0, heard = 0;
+  for (size_t at = 0; at + WINDOW <= samples; at += WINDOW) {
+    int row = strongest(pcm + at, WINDOW, low), column = strongest(pcm + at, WINDOW, high);
+    char key = row >= 0 && column >= 0 ? keys[4 * row + column] : 0;
+    /* A key is what two windows agree on; silence separates two of the same. */
+    if (key == last && key != heard) {
+      if (key && count + 1 < most) digits[count++] = key;
+      heard = key;
+    }
+    last = key;
+  }
+  digits[count] = 0;
+}
+
+#endif
