@@ -150,8 +150,9 @@ impl Engine {
             return;
         }
         let was_open = self.link.is_open();
-        self.link.close(until(now, grace_ms), asked);
-        // Before it is open there is nobody to say goodbye to.
+        // Before it is open there is nobody to say goodbye to, nor to wait for.
+        let until = if was_open { until(now, grace_ms) } else { now };
+        self.link.close(until, asked);
         fx.push(if was_open {
             Effect::Hangup(self.link.id())
         } else {
