@@ -209,6 +209,11 @@ impl Session {
         self.command(Command::Json(json.into()))
     }
 
+    /// [`Session::send_json`] for a caller that will not wait: an error always comes as an event.
+    pub fn post_json(&self, json: impl Into<String>) -> Result<()> {
+        self.put(Message::Command(Command::Json(json.into()), None))
+    }
+
     /// Sends a text frame as it is, without any check. For tests of servers.
     #[doc(hidden)]
     pub fn send_frame(&self, frame: impl Into<String>) -> Result<Pending> {
