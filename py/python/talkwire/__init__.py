@@ -1,0 +1,88 @@
+"""Realtime voice agents: one spoken or written conversation per connection.
+
+::
+
+    async with talkwire.connect("ws://127.0.0.1:8080/v1/realtime") as connection:
+        await connection.conversation.item.create(item={...})
+        await connection.response.create()
+        async for event in connection:
+            ...
+"""
+
+from __future__ import annotations
+
+from . import events
+from ._client import ConnectionManager, Options, connect
+from ._connection import Connection
+from ._errors import (
+    ArgumentError,
+    AuthError,
+    ConfigError,
+    ConnectError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    DeadlineError,
+    End,
+    FileError,
+    ForkedProcessError,
+    HandshakeError,
+    NativePanicError,
+    NotFoundError,
+    OverloadedError,
+    ProtocolError,
+    QueueFullError,
+    RateLimitedError,
+    RealtimeError,
+    RefusedError,
+    ServerError,
+    TlsError,
+    Unsent,
+    UnreachableError,
+    UnsupportedError,
+    WouldDeadlockError,
+)
+from ._event import AudioGapEvent, Event, Object, ProtocolFaultEvent, UnknownEvent
+from ._native import version
+
+__version__ = version()
+
+__all__ = [
+    "ArgumentError",
+    "AudioGapEvent",
+    "AuthError",
+    "ConfigError",
+    "ConnectError",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "ConnectionManager",
+    "DeadlineError",
+    "End",
+    "Event",
+    "FileError",
+    "ForkedProcessError",
+    "HandshakeError",
+    "NativePanicError",
+    "NotFoundError",
+    "Object",
+    "Options",
+    "OverloadedError",
+    "ProtocolError",
+    "ProtocolFaultEvent",
+    "QueueFullError",
+    "RateLimitedError",
+    "RealtimeError",
+    "RefusedError",
+    "ServerError",
+    "TlsError",
+    "UnknownEvent",
+    "UnreachableError",
+    "Unsent",
+    "UnsupportedError",
+    "WouldDeadlockError",
+    "__version__",
+    "connect",
+    "events",
+]

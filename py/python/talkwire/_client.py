@@ -1,0 +1,132 @@
+"""The one way in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NotRequired, TypedDict, Unpack
+
+from . import _native
+from ._connection import Connection
+
+
+class Options(TypedDict):
+    """Limits of a session; each has a default that suits a telephone call."""
+
+    connect_timeout_ms: NotRequired[int]
+    """Time for name resolution, TCP and TLS."""
+    handshake_timeout_ms: NotRequired[int]
+    """Time for the WebSocket upgrade."""
+    greeting_timeout_ms: NotRequired[int]
+    """Time for the server's ``session.created``."""
+    reply_timeout_ms: NotRequired[int]
+    """Time for the answer to a command that has one."""
+    close_timeout_ms: NotRequired[int]
+    """Time for the closing handshake."""
+    uplink_max_ms: NotRequired[int]
+    """Audio kept while it cannot be sent; older audio is dropped."""
+    mailbox_bytes: NotRequired[int]
+    """Events kept unread before text is joined and audio dropped."""
+    mailbox_events: NotRequired[int]
+    """Unread events, audio apart, at which the session ends with ``slow_reader``."""
+    seed: NotRequired[int]
+    """Seed of identifiers; the same seed gives the same ones."""
+
+
+def connect(
+    url: str | None = None,
+    *,
+    model: str | None = None,
+    folder: str | None = None,
+    api_key: str | None = None,
+    dialect: str | Path | Mapping[str, Any] | None = None,
+    session: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    extra_query: Mapping[str, str] | None = None,
+    extra_ca: str | bytes | Path | None = None,
+    waive: Sequence[str] = (),
+    **options: Unpack[Options],
+) -> ConnectionManager:
+    """Opens a session: ``async with talkwire.connect(...) as connection``.
+
+    ``url`` is ``ws://`` or ``wss://`` with its path; the dialect's own endpoint otherwise.
+    ``dialect`` is a built-in name or a table (a path, or the table itself). ``model`` may be a
+    short name where ``folder`` completes it. ``api_key`` is by default in the environment variable
+    that the dialect names; none is sent to this machine unless given. ``session`` is the first
+    patch of the settings. ``extra_ca`` are PEM certificates to trust (a path, or their text).
+    ``waive`` names checks to switch off.
+
+    Raises, when entered, ConfigError and RefusedError for what is known to be wrong,
+    ConnectError and its kin (AuthError, NotFoundError, TlsError...) where no session came about,
+    DeadlineError where it took too long.
+    """
+    client = _native.Client(
+        url=url, dialect=_dialect(dialect), key=api_key, extra_ca=_certificates(extra_ca)
+    )
+    fields = {
+        "model": model,
+        "folder": folder,
+        "session": session or {},
+        "headers": _pairs(extra_headers),
+        "query": _pairs(extra_query),
+        "waive": list(waive),
+        **options,
+    }
+    return ConnectionManager(client, json.dumps(fields, ensure_ascii=False))
+
+
+class ConnectionManager:
+    """What ``connect`` returns: a context manager, or ``await ... .enter()`` without a block, after
+    which the connection must be closed."""
+
+    def __init__(self, client: _native.Client, options: str) -> None:
+        self._client = client
+        self._options = options
+        self._connection: Connection | None = None
+
+    async def enter(self) -> Connection:
+        """Opens the session; returns when the server acknowledged its settings."""
+        key_env = self._client.key_env
+        key = os.environ.get(key_env) if key_env else None
+        connection = Connection(self._client.open(self._options, key))
+        try:
+            await connection._opened()
+        except BaseException:
+            connection._abort()
+            raise
+        return connection
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self.enter()
+        return self._connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.__aexit__(kind, error, trace)
+
+
+def _dialect(dialect: str | Path | Mapping[str, Any] | None) -> str | None:
+    if isinstance(dialect, Path) or (isinstance(dialect, str) and dialect.endswith(".json")):
+        return Path(dialect).read_text(encoding="utf-8")
+    if isinstance(dialect, Mapping):
+        return json.dumps(dialect)
+    return dialect
+
+
+def _certificates(given: str | bytes | Path | None) -> bytes | None:
+    if isinstance(given, str):
+        given = given.encode() if given.lstrip().startswith("-----") else Path(given)
+    return given.read_bytes() if isinstance(given, Path) else given
+
+
+def _pairs(given: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    return list(given.items()) if given else []

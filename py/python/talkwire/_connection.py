@@ -1,0 +1,379 @@
+"""One session as an asyncio program holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import warnings
+from base64 import b64encode
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from . import _native, _process
+from ._errors import ConnectionClosed, End, closed, end_from_native
+from ._event import LOCAL_CLASSES, Event, UnknownEvent
+from ._events import EVENT_CLASSES
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_CLASSES: dict[str, type[Event]] = {**EVENT_CLASSES, **LOCAL_CLASSES}
+
+# Events taken at once; what is left stays in the session's mailbox, whose bounds hold.
+_BATCH = 256
+
+# Time for the closing handshake when the block ended by an exception.
+_ABORT_MS = 1_000
+
+
+class Connection:
+    """A session: send with the nouns, receive by iterating.
+
+    It belongs to the event loop that opened it. Every await may be cancelled: no event is lost,
+    and a send has either been queued or not.
+    """
+
+    def __init__(self, native: _native.Session) -> None:
+        self._native = native
+        self._loop = asyncio.get_running_loop()
+        self._born = _process.generation()
+        self._events: deque[Event] = deque()
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._fd: int | None = None
+        self._is_closing = False
+        self._ended: tuple[End, dict[str, Any]] | None = None
+
+    # Made anew each time: a connection that held its nouns would be a cycle, and an unclosed one
+    # would be told of late.
+
+    @property
+    def session(self) -> Session:
+        """Settings of the session."""
+        return Session(self)
+
+    @property
+    def input_audio_buffer(self) -> InputAudioBuffer:
+        """Audio on its way to the server."""
+        return InputAudioBuffer(self)
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation."""
+        return Conversation(self)
+
+    @property
+    def response(self) -> Response:
+        """Answers of the server."""
+        return Response(self)
+
+    # ---- events ---------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        try:
+            return await self.recv()
+        except ConnectionClosed as error:
+            if error.end is not None and error.end.expected:
+                raise StopAsyncIteration from None
+            raise
+
+    async def recv(self) -> Event:
+        """The next event. Raises ConnectionClosedOK after a close of ours, ConnectionClosedError
+        after any other end. Cancelling it loses no event."""
+        self._check()
+        while not self._events and not self._take():
+            if self._has_ended():
+                raise self._closed()
+            await self._woken()
+        return self._events.popleft()
+
+    def _take(self) -> bool:
+        taken = self._native.drain(_CLASSES, UnknownEvent, _BATCH)
+        self._events.extend(taken)
+        if taken:
+            # Others may wait for what the descriptor will now not tell them of.
+            _wake(self._waiters)
+        return bool(taken)
+
+    async def _woken(self) -> None:
+        """Waits until there may be something to take."""
+        if self._fd is None:
+            self._fd = self._native.wakeup_fd()
+            self._loop.add_reader(self._fd, _wake, self._waiters)
+        waiter = self._loop.create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if not self._waiters:
+                self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        # While nobody waits the loop must not turn for a descriptor that nobody reads.
+        if self._fd is not None:
+            self._loop.remove_reader(self._fd)
+            self._fd = None
+
+    # ---- sending --------------------------------------------------------------------------------
+
+    async def send(self, event: Mapping[str, Any] | str) -> None:
+        """Sends an event of the protocol, as a mapping or as JSON text."""
+        self._send(event if isinstance(event, str) else _json(event))
+
+    def _send(self, text: str) -> None:
+        self._check()
+        with self._end_known():
+            self._native.send_json(text)
+
+    def _event(self, name: str, **fields: Any) -> None:
+        self._send(_json({"type": name, **{k: v for k, v in fields.items() if v is not None}}))
+
+    def _end_known(self) -> _EndKnown:
+        return _EndKnown(self)
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Ends the session: what is queued is sent, then the closing handshake is made. Returns
+        when it has ended, at most after ``close_timeout_ms``. Closing twice is one close."""
+        await self._close(None)
+
+    async def _close(self, within_ms: int | None) -> None:
+        self._check()
+        self._is_closing = True
+        self._native.close(within_ms)
+        while not self._has_ended():
+            # The descriptor tells of events too; they are kept for whoever iterates.
+            while self._take():
+                pass
+            if not self._has_ended():
+                await self._woken()
+
+    @property
+    def end(self) -> End | None:
+        """How the session ended, once it has. Events may still wait."""
+        return self._ended[0] if self._has_ended() and self._ended else None
+
+    @property
+    def capabilities(self) -> dict[str, Any]:
+        """What this endpoint can do, as its dialect's table says: caps, limits, voices."""
+        return json.loads(self._native.capabilities())
+
+    def _has_ended(self) -> bool:
+        if self._ended is None:
+            text = self._native.end()
+            if text is not None:
+                self._ended = end_from_native(text)
+        return self._ended is not None
+
+    def _closed(self) -> ConnectionClosed:
+        assert self._ended is not None
+        return closed(*self._ended)
+
+    def _check(self) -> None:
+        _process.check(self._born)
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("a connection belongs to the event loop that opened it")
+
+    async def _opened(self) -> None:
+        opening = self._native.opening()
+        while not opening.poll():
+            await _readable(self._loop, opening.fd)
+
+    def _abort(self) -> None:
+        self._is_closing = True
+        self._native.close(0)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # In a child of the process that opened it there is nothing to close.
+        if not _process.is_forked(self._born):
+            await self._close(None if error is None else _ABORT_MS)
+
+    def __del__(self) -> None:
+        native = getattr(self, "_native", None)
+        if native is None or _process.is_forked(self._born):
+            _process.leak(native)
+            return
+        if not self._is_closing and native.end() is None:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def __repr__(self) -> str:
+        state = f"ended: {self.end.why}" if self.end else "open"
+        return f"<talkwire.Connection {state}>"
+
+
+class _EndKnown:
+    """Tells an exception about a closed session how the session ended."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, ConnectionClosed) and self._connection._has_ended():
+            raise self._connection._closed() from None
+
+
+class _Noun:
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+
+class Session(_Noun):
+    """Settings of the session."""
+
+    __slots__ = ()
+
+    async def update(self, *, session: Mapping[str, Any], event_id: str | None = None) -> None:
+        """Changes settings: absent keys keep their values, None clears."""
+        self._connection._event("session.update", session=session, event_id=event_id)
+
+
+class InputAudioBuffer(_Noun):
+    """Audio on its way to the server."""
+
+    __slots__ = ()
+
+    async def append(self, *, audio: str | Buffer, event_id: str | None = None) -> None:
+        """Appends audio in the input format of the session: base64 text, or whole 16-bit
+        little-endian mono samples as any bytes-like object."""
+        connection = self._connection
+        if event_id is not None:
+            text = audio if isinstance(audio, str) else _base64(audio)
+            connection._event("input_audio_buffer.append", audio=text, event_id=event_id)
+            return
+        connection._check()
+        with connection._end_known():
+            if isinstance(audio, str):
+                connection._native.append_base64(audio)
+            else:
+                connection._native.append(_octets(audio))
+
+    async def commit(self, *, event_id: str | None = None) -> None:
+        """Makes a turn of the audio appended so far. Asks for no response."""
+        self._connection._event("input_audio_buffer.commit", event_id=event_id)
+
+    async def clear(self, *, event_id: str | None = None) -> None:
+        """Forgets the audio appended since the last turn."""
+        self._connection._event("input_audio_buffer.clear", event_id=event_id)
+
+
+class Conversation(_Noun):
+    """The conversation."""
+
+    __slots__ = ()
+
+    @property
+    def item(self) -> Item:
+        """Its items."""
+        return Item(self._connection)
+
+
+class Item(_Noun):
+    """Items of the conversation."""
+
+    __slots__ = ()
+
+    async def create(
+        self,
+        *,
+        item: Mapping[str, Any],
+        previous_item_id: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        """Puts an item at the end, or after another (``root`` for the start). Asks for no
+        response."""
+        self._connection._event(
+            "conversation.item.create",
+            item=item,
+            previous_item_id=previous_item_id,
+            event_id=event_id,
+        )
+
+    async def retrieve(self, *, item_id: str, event_id: str | None = None) -> None:
+        """Asks for an item with its audio; it comes as an event."""
+        self._connection._event("conversation.item.retrieve", item_id=item_id, event_id=event_id)
+
+    async def truncate(
+        self, *, item_id: str, content_index: int, audio_end_ms: int, event_id: str | None = None
+    ) -> None:
+        """Tells the server how many milliseconds of an agent's audio were heard."""
+        self._connection._event(
+            "conversation.item.truncate",
+            item_id=item_id,
+            content_index=content_index,
+            audio_end_ms=audio_end_ms,
+            event_id=event_id,
+        )
+
+    async def delete(self, *, item_id: str, event_id: str | None = None) -> None:
+        """Removes an item."""
+        self._connection._event("conversation.item.delete", item_id=item_id, event_id=event_id)
+
+
+class Response(_Noun):
+    """Answers of the server."""
+
+    __slots__ = ()
+
+    async def create(
+        self, *, response: Mapping[str, Any] | None = None, event_id: str | None = None
+    ) -> None:
+        """Asks for a response; ``response`` overrides settings for this one."""
+        self._connection._event("response.create", response=response, event_id=event_id)
+
+    async def cancel(self, *, response_id: str | None = None, event_id: str | None = None) -> None:
+        """Stops a response; without an id, the one that runs."""
+        self._connection._event("response.cancel", response_id=response_id, event_id=event_id)
+
+
+def _wake(waiters: set[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, fd: int) -> None:
+    waiter: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _wake, {waiter})
+    try:
+        await waiter
+    finally:
+        loop.remove_reader(fd)
+
+
+def _json(event: Mapping[str, Any]) -> str:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+def _octets(audio: Buffer) -> memoryview:
+    view = memoryview(audio)
+    if view.format not in ("B", "b", "c", "h", "<h"):
+        raise TypeError(f"audio is bytes or 16-bit samples, not items of format {view.format!r}")
+    return view.cast("B") if view.format != "<h" else memoryview(view.tobytes())
+
+
+def _base64(audio: Buffer) -> str:
+    return b64encode(_octets(audio)).decode("ascii")

@@ -1,0 +1,55 @@
+"""What belongs to the process: its end, and forks of it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+
+from . import _native
+from ._errors import DeadlineError, ForkedProcessError
+
+# Time at exit for sessions that nobody closed; what is left then is dropped.
+_EXIT_MS = 1_000
+
+_generation = 0
+_leaked: list[object] = []
+
+
+def generation() -> int:
+    """Which process this is, counted in forks since the package was imported."""
+    return _generation
+
+
+def is_forked(born: int) -> bool:
+    """Whether an object was made by a parent of this process."""
+    return born != _generation
+
+
+def check(born: int) -> None:
+    """Raises for an object that was made by a parent of this process."""
+    if is_forked(born):
+        error = ForkedProcessError("this object belongs to the process that was forked")
+        error.kind, error.who = "forked", "app"
+        raise error
+
+
+def leak(native: object) -> None:
+    """Keeps a native object of the parent for ever: its threads do not exist here, and dropping
+    it would wait for them."""
+    _leaked.append(native)
+
+
+def _in_child() -> None:
+    global _generation
+    _generation += 1
+
+
+@atexit.register
+def _at_exit() -> None:
+    if _generation == 0:
+        with contextlib.suppress(DeadlineError):
+            _native.shutdown(_EXIT_MS)
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,164 @@
+//! A session as the event loop drives it: never blocks, wakes the loop through descriptors.
+
+use std::future::Future;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use talkwire_core::wire::audio;
+use talkwire_core::{Error, Kind, Result};
+
+use crate::error::{OrRaise, details};
+use crate::event::Made;
+
+/// One conversation.
+#[pyclass(frozen, module = "talkwire._native")]
+pub(crate) struct Session(pub(crate) talkwire_core::Session);
+
+#[pymethods]
+impl Session {
+    /// Waits until the session is configured.
+    fn opening(&self) -> PyResult<Opening> {
+        let session = self.0.clone();
+        Opening::new(async move { session.opened().await })
+    }
+
+    /// A descriptor that is readable while an event or the end waits.
+    fn wakeup_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.0.wakeup_fd().or_raise(py)
+    }
+
+    /// Takes up to `most` events that wait, in order, each as an object of the class that
+    /// `classes` gives its name, or of `unknown`.
+    fn drain<'py>(
+        &self,
+        py: Python<'py>,
+        classes: &Bound<'py, PyDict>,
+        unknown: &Bound<'py, PyAny>,
+        most: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let mut events = Vec::new();
+        self.0.drain(&mut events, most);
+        let list = PyList::empty(py);
+        for event in events {
+            let class = classes.get_item(event.name())?;
+            let class = class.as_ref().unwrap_or(unknown);
+            list.append(class.call1((Made(event),))?)?;
+        }
+        Ok(list)
+    }
+
+    /// How the session ended, as JSON, once it has. Events may still wait.
+    fn end(&self) -> Option<String> {
+        let end = self.0.end()?;
+        let mut json = end.to_json();
+        json["error"] = details(&end.to_error());
+        Some(json.to_string())
+    }
+
+    /// Queues an event given as JSON text. What is found to be wrong later comes as an event.
+    fn send_json(&self, py: Python<'_>, json: String) -> PyResult<()> {
+        self.0.post_json(json).or_raise(py)
+    }
+
+    /// Queues audio given as bytes: one copy, which leaves the caller's buffer free.
+    fn append(&self, py: Python<'_>, audio: PyBuffer<u8>) -> PyResult<()> {
+        self.0.append(audio.to_vec(py)?).or_raise(py)
+    }
+
+    /// Queues audio given as base64 text.
+    fn append_base64(&self, py: Python<'_>, text: &str) -> PyResult<()> {
+        let refuse = |e| Error::new(Kind::Argument, format!("{e}"));
+        let audio = audio::decode(text).map_err(refuse).or_raise(py)?;
+        self.0.append(audio).or_raise(py)
+    }
+
+    /// Asks for the end, which then comes within the given time.
+    fn close(&self, within_ms: Option<u64>) {
+        match within_ms {
+            Some(ms) => self.0.close_within(Duration::from_millis(ms)),
+            None => self.0.close(),
+        }
+    }
+
+    /// What this endpoint can do, as JSON.
+    fn capabilities(&self) -> String {
+        self.0.capabilities().to_string()
+    }
+}
+
+/// Something to wait for on an event loop: poll it once, then whenever `fd` is readable.
+#[pyclass(frozen, module = "talkwire._native")]
+pub(crate) struct Opening {
+    future: Mutex<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
+    bell: Arc<Bell>,
+}
+
+impl Opening {
+    fn new(future: impl Future<Output = Result<()>> + Send + 'static) -> PyResult<Self> {
+        let (reader, writer) = std::io::pipe()?;
+        Ok(Self {
+            future: Mutex::new(Box::pin(future)),
+            bell: Arc::new(Bell {
+                reader,
+                writer,
+                is_rung: AtomicBool::new(false),
+            }),
+        })
+    }
+}
+
+#[pymethods]
+impl Opening {
+    #[getter]
+    fn fd(&self) -> RawFd {
+        self.bell.reader.as_raw_fd()
+    }
+
+    /// Whether it has come about; raises what prevented it.
+    fn poll(&self, py: Python<'_>) -> PyResult<bool> {
+        self.bell.hush();
+        let waker = Waker::from(self.bell.clone());
+        let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(opened) => opened.or_raise(py).map(|()| true),
+            Poll::Pending => Ok(false),
+        }
+    }
+}
+
+/// A waker that makes a descriptor readable.
+struct Bell {
+    reader: PipeReader,
+    writer: PipeWriter,
+    is_rung: AtomicBool,
+}
+
+impl Bell {
+    /// At most one byte is ever in the pipe, so neither side can block.
+    fn hush(&self) {
+        if self.is_rung.load(Ordering::Acquire) && (&self.reader).read_exact(&mut [0]).is_ok() {
+            self.is_rung.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_rung.swap(true, Ordering::AcqRel) {
+            // The reader lives as long as the writer, so this cannot fail.
+            let _ = (&self.writer).write_all(&[1]);
+        }
+    }
+}
