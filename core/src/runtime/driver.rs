@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -75,6 +76,7 @@ impl Drop for Ends {
 enum Woken {
     Socket(Happened),
     Message(Option<Message>),
+    Room,
     Deadline,
     Shutdown,
 }
@@ -129,6 +131,8 @@ impl Driver {
                     listening = false;
                     self.input(Input::Close { grace_ms: close_ms });
                 }
+                // The next turn of the loop listens to messages again.
+                Woken::Room => {}
                 Woken::Deadline => self.input(Input::Timeout),
                 Woken::Shutdown => {
                     asked = true;
@@ -155,8 +159,13 @@ impl Driver {
         let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
         let has_room = self.lanes.has_room();
         let (socket, lanes, dialect) = (&mut self.socket, &mut self.lanes, &self.dialect);
+        let socket = poll_fn(|cx| match socket.poll(cx, lanes, dialect) {
+            Poll::Ready(happened) => Poll::Ready(Woken::Socket(happened)),
+            Poll::Pending if !has_room && lanes.has_room() => Poll::Ready(Woken::Room),
+            Poll::Pending => Poll::Pending,
+        });
         tokio::select! {
-            happened = poll_fn(|cx| socket.poll(cx, lanes, dialect)) => Woken::Socket(happened),
+            woken = socket => woken,
             message = messages.recv(), if listening && has_room => Woken::Message(message),
             () = sleep_until(at), if deadline.is_some() => Woken::Deadline,
             () = shutdown.wanted(), if !asked => Woken::Shutdown,
