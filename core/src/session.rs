@@ -214,6 +214,12 @@ impl Session {
         self.put(Message::Command(Command::Json(json.into()), None))
     }
 
+    /// Waits until a command can be taken. Another caller may be faster, so try and wait again.
+    pub async fn room(&self) -> Result<()> {
+        let closed = |_| Error::new(Kind::Closed, "the session is closed");
+        self.0.commands.reserve().await.map(drop).map_err(closed)
+    }
+
     /// Sends a text frame as it is, without any check. For tests of servers.
     #[doc(hidden)]
     pub fn send_frame(&self, frame: impl Into<String>) -> Result<Pending> {
