@@ -33,7 +33,7 @@ mod _native {
     #[pymodule_export]
     use super::server::LocalServer;
     #[pymodule_export]
-    use super::session::{Opening, Session};
+    use super::session::{Session, Waiting};
     #[pymodule_export]
     use super::version;
 }

@@ -25,9 +25,15 @@ pub(crate) struct Session(pub(crate) talkwire_core::Session);
 #[pymethods]
 impl Session {
     /// Waits until the session is configured.
-    fn opening(&self) -> PyResult<Opening> {
+    fn opened(&self) -> PyResult<Waiting> {
         let session = self.0.clone();
-        Opening::new(async move { session.opened().await })
+        Waiting::new(async move { session.opened().await })
+    }
+
+    /// Waits until a command can be taken.
+    fn room(&self) -> PyResult<Waiting> {
+        let session = self.0.clone();
+        Waiting::new(async move { session.room().await })
     }
 
     /// A descriptor that is readable while an event or the end waits.
@@ -96,12 +102,12 @@ impl Session {
 
 /// Something to wait for on an event loop: poll it once, then whenever `fd` is readable.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Opening {
+pub(crate) struct Waiting {
     future: Mutex<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     bell: Arc<Bell>,
 }
 
-impl Opening {
+impl Waiting {
     fn new(future: impl Future<Output = Result<()>> + Send + 'static) -> PyResult<Self> {
         let (reader, writer) = std::io::pipe()?;
         Ok(Self {
@@ -116,7 +122,7 @@ impl Opening {
 }
 
 #[pymethods]
-impl Opening {
+impl Waiting {
     #[getter]
     fn fd(&self) -> RawFd {
         self.bell.reader.as_raw_fd()

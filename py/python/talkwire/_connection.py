@@ -7,12 +7,12 @@ import json
 import warnings
 from base64 import b64encode
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _native, _process
-from ._errors import ConnectionClosed, End, closed, end_from_native
+from ._errors import ConnectionClosed, End, QueueFullError, closed, end_from_native
 from ._event import LOCAL_CLASSES, Event, UnknownEvent
 from ._events import EVENT_CLASSES
 
@@ -32,7 +32,9 @@ class Connection:
     """A session: send with the nouns, receive by iterating.
 
     It belongs to the event loop that opened it. Every await may be cancelled: no event is lost,
-    and a send has either been queued or not.
+    and a send has either been queued or not. A send waits only while the queue is full; what is
+    found to be wrong later comes as an event, ``protocol.fault`` from here or ``error`` from the
+    server.
     """
 
     def __init__(self, native: _native.Session) -> None:
@@ -123,18 +125,25 @@ class Connection:
 
     async def send(self, event: Mapping[str, Any] | str) -> None:
         """Sends an event of the protocol, as a mapping or as JSON text."""
-        self._send(event if isinstance(event, str) else _json(event))
+        text = event if isinstance(event, str) else _json(event)
+        await self._put(self._native.send_json, text)
 
-    def _send(self, text: str) -> None:
-        self._check()
-        with self._end_known():
-            self._native.send_json(text)
+    async def _event(self, name: str, **fields: Any) -> None:
+        given = {key: value for key, value in fields.items() if value is not None}
+        await self.send({"type": name, **given})
 
-    def _event(self, name: str, **fields: Any) -> None:
-        self._send(_json({"type": name, **{k: v for k, v in fields.items() if v is not None}}))
-
-    def _end_known(self) -> _EndKnown:
-        return _EndKnown(self)
+    async def _put(self, put: Callable[[Any], None], what: object) -> None:
+        """Queues something; waits only while the queue is full."""
+        while True:
+            self._check()
+            try:
+                return put(what)
+            except QueueFullError:
+                await self._until(self._native.room())
+            except ConnectionClosed:
+                if self._has_ended():
+                    raise self._closed() from None
+                raise
 
     # ---- life -----------------------------------------------------------------------------------
 
@@ -181,9 +190,11 @@ class Connection:
             raise RuntimeError("a connection belongs to the event loop that opened it")
 
     async def _opened(self) -> None:
-        opening = self._native.opening()
-        while not opening.poll():
-            await _readable(self._loop, opening.fd)
+        await self._until(self._native.opened())
+
+    async def _until(self, waiting: _native.Waiting) -> None:
+        while not waiting.poll():
+            await _readable(self._loop, waiting.fd)
 
     def _abort(self) -> None:
         self._is_closing = True
@@ -215,25 +226,6 @@ class Connection:
         return f"<talkwire.Connection {state}>"
 
 
-class _EndKnown:
-    """Tells an exception about a closed session how the session ended."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, ConnectionClosed) and self._connection._has_ended():
-            raise self._connection._closed() from None
-
-
 class _Noun:
     __slots__ = ("_connection",)
 
@@ -248,7 +240,7 @@ class Session(_Noun):
 
     async def update(self, *, session: Mapping[str, Any], event_id: str | None = None) -> None:
         """Changes settings: absent keys keep their values, None clears."""
-        self._connection._event("session.update", session=session, event_id=event_id)
+        await self._connection._event("session.update", session=session, event_id=event_id)
 
 
 class InputAudioBuffer(_Noun):
@@ -262,22 +254,19 @@ class InputAudioBuffer(_Noun):
         connection = self._connection
         if event_id is not None:
             text = audio if isinstance(audio, str) else _base64(audio)
-            connection._event("input_audio_buffer.append", audio=text, event_id=event_id)
-            return
-        connection._check()
-        with connection._end_known():
-            if isinstance(audio, str):
-                connection._native.append_base64(audio)
-            else:
-                connection._native.append(_octets(audio))
+            await connection._event("input_audio_buffer.append", audio=text, event_id=event_id)
+        elif isinstance(audio, str):
+            await connection._put(connection._native.append_base64, audio)
+        else:
+            await connection._put(connection._native.append, _octets(audio))
 
     async def commit(self, *, event_id: str | None = None) -> None:
         """Makes a turn of the audio appended so far. Asks for no response."""
-        self._connection._event("input_audio_buffer.commit", event_id=event_id)
+        await self._connection._event("input_audio_buffer.commit", event_id=event_id)
 
     async def clear(self, *, event_id: str | None = None) -> None:
         """Forgets the audio appended since the last turn."""
-        self._connection._event("input_audio_buffer.clear", event_id=event_id)
+        await self._connection._event("input_audio_buffer.clear", event_id=event_id)
 
 
 class Conversation(_Noun):
@@ -305,7 +294,7 @@ class Item(_Noun):
     ) -> None:
         """Puts an item at the end, or after another (``root`` for the start). Asks for no
         response."""
-        self._connection._event(
+        await self._connection._event(
             "conversation.item.create",
             item=item,
             previous_item_id=previous_item_id,
@@ -314,13 +303,13 @@ class Item(_Noun):
 
     async def retrieve(self, *, item_id: str, event_id: str | None = None) -> None:
         """Asks for an item with its audio; it comes as an event."""
-        self._connection._event("conversation.item.retrieve", item_id=item_id, event_id=event_id)
+        await self._connection._event("conversation.item.retrieve", item_id=item_id, event_id=event_id)
 
     async def truncate(
         self, *, item_id: str, content_index: int, audio_end_ms: int, event_id: str | None = None
     ) -> None:
         """Tells the server how many milliseconds of an agent's audio were heard."""
-        self._connection._event(
+        await self._connection._event(
             "conversation.item.truncate",
             item_id=item_id,
             content_index=content_index,
@@ -330,7 +319,7 @@ class Item(_Noun):
 
     async def delete(self, *, item_id: str, event_id: str | None = None) -> None:
         """Removes an item."""
-        self._connection._event("conversation.item.delete", item_id=item_id, event_id=event_id)
+        await self._connection._event("conversation.item.delete", item_id=item_id, event_id=event_id)
 
 
 class Response(_Noun):
@@ -342,11 +331,11 @@ class Response(_Noun):
         self, *, response: Mapping[str, Any] | None = None, event_id: str | None = None
     ) -> None:
         """Asks for a response; ``response`` overrides settings for this one."""
-        self._connection._event("response.create", response=response, event_id=event_id)
+        await self._connection._event("response.create", response=response, event_id=event_id)
 
     async def cancel(self, *, response_id: str | None = None, event_id: str | None = None) -> None:
         """Stops a response; without an id, the one that runs."""
-        self._connection._event("response.cancel", response_id=response_id, event_id=event_id)
+        await self._connection._event("response.cancel", response_id=response_id, event_id=event_id)
 
 
 def _wake(waiters: set[asyncio.Future[None]]) -> None:
