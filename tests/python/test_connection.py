@@ -193,6 +193,33 @@ def test_a_block_left_by_an_exception_ends_soon_and_lets_it_pass() -> None:
     run(main())
 
 
+def test_a_send_waits_while_the_queue_is_full_and_nothing_is_lost_or_reordered() -> None:
+    async def main() -> None:
+        heard: list[int] = []
+        flooded = asyncio.Event()
+
+        async def listen(server: Told) -> None:
+            await flooded.wait()
+            while len(heard) < 5_000:
+                heard.append((await server.hear())["i"])
+
+        async with told(listen) as url, talkwire.connect(url) as connection:
+
+            async def flood() -> None:
+                for i in range(5_000):
+                    await connection.send({"type": "tick", "i": i, "pad": "x" * 10_000})
+
+            flooding = asyncio.create_task(flood())
+            done, _ = await asyncio.wait([flooding], timeout=0.5)
+            flooded.set()
+            assert not done, "50 MB cannot be on their way while nobody listens"
+            async with asyncio.timeout(20):
+                await flooding
+        assert heard == list(range(5_000))
+
+    run(main())
+
+
 def test_two_readers_share_the_events() -> None:
     async def count(server: Told) -> None:
         await server.hear()
