@@ -72,7 +72,11 @@ impl Event {
     }
 
     /// A field of a piece of audio, without reading its frame again; None for any other event.
-    fn _audio_field<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn _audio_field<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Body::Wire(ServerEvent::AudioDelta(delta)) = self.core.body() else {
             return Ok(None);
         };

@@ -124,7 +124,11 @@ impl Given {
     }
 
     fn dialect(&self) -> Result<Option<Arc<Dialect>>> {
-        let table = self.dialect.as_deref().map(Dialect::from_json).transpose()?;
+        let table = self
+            .dialect
+            .as_deref()
+            .map(Dialect::from_json)
+            .transpose()?;
         Ok(table.map(Arc::new))
     }
 }

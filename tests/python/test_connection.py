@@ -6,8 +6,10 @@ import array
 import asyncio
 import base64
 import gc
+import json
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 import talkwire
@@ -25,7 +27,10 @@ async def idle(server: Told) -> None:
 
 def test_a_written_question_gets_a_written_answer_in_pieces() -> None:
     async def main() -> None:
-        async with LocalServer() as server, talkwire.connect(server.url, session=TEXT) as connection:
+        async with (
+            LocalServer() as server,
+            talkwire.connect(server.url, session=TEXT) as connection,
+        ):
             await say_text(connection, "hello")
             events = await until(connection, "response.done")
             pieces = [e.delta for e in events if e.type == "response.output_text.delta"]
@@ -41,7 +46,10 @@ def test_a_written_question_gets_a_written_answer_in_pieces() -> None:
 
 def test_a_spoken_turn_gets_a_spoken_answer_whose_delta_is_its_audio_in_base64() -> None:
     async def main() -> None:
-        async with LocalServer() as server, talkwire.connect(server.url, session=MANUAL) as connection:
+        async with (
+            LocalServer() as server,
+            talkwire.connect(server.url, session=MANUAL) as connection,
+        ):
             await connection.input_audio_buffer.append(audio=SECOND)
             await connection.input_audio_buffer.commit()
             await connection.response.create()
@@ -53,9 +61,52 @@ def test_a_spoken_turn_gets_a_spoken_answer_whose_delta_is_its_audio_in_base64()
     run(main())
 
 
+SCRIPT = """
+turns:
+  - when: {tool: place_order}
+    say: "Ordered."
+  - when: {user: order}
+    call: {name: place_order, arguments: {item: pizza}}
+"""
+
+
+def test_a_function_is_called_and_its_output_answered() -> None:
+    async def main() -> None:
+        async with (
+            LocalServer(script=SCRIPT) as server,
+            talkwire.connect(server.url, session=TEXT) as connection,
+        ):
+            await say_text(connection, "order")
+            called = (await until(connection, "response.done"))[-1].response.output[0]
+            assert (called.type, called.name) == ("function_call", "place_order")
+            assert json.loads(called.arguments) == {"item": "pizza"}
+            await connection.conversation.item.create(
+                item={"type": "function_call_output", "call_id": called.call_id, "output": "{}"}
+            )
+            await connection.response.create()
+            done = (await until(connection, "response.done"))[-1].response
+            assert done.output[0].content[0].text == "Ordered."
+
+    run(main())
+
+
+def test_an_error_in_a_script_names_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "call.yaml"
+    file.write_text("turns:\n  - whn: {user: x}\n", encoding="utf-8")
+    for script in (file, file.read_text(encoding="utf-8")):
+        with pytest.raises(talkwire.ConfigError, match="whn") as caught:
+            LocalServer(script=script).start()
+        assert ":2:" in str(caught.value)
+    with pytest.raises((talkwire.ConfigError, talkwire.FileError), match="missing"):
+        LocalServer(script=tmp_path / "missing.yaml").start()
+
+
 def test_settings_can_be_changed_in_the_middle_of_a_call() -> None:
     async def main() -> None:
-        async with LocalServer() as server, talkwire.connect(server.url, session=TEXT) as connection:
+        async with (
+            LocalServer() as server,
+            talkwire.connect(server.url, session=TEXT) as connection,
+        ):
             await say_text(connection, "one")
             await until(connection, "response.done")
             await connection.session.update(session={"instructions": "Be kind."})
@@ -278,7 +329,7 @@ def test_use_from_another_loop_is_an_error() -> None:
                 for call in (connection.recv, connection.response.create, connection.close):
                     try:
                         asyncio.run(call())
-                    except BaseException as error:  # noqa: BLE001
+                    except BaseException as error:
                         caught.append(error)
 
             thread = threading.Thread(target=elsewhere)

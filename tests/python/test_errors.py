@@ -19,7 +19,7 @@ def opened(url: str | None, **options: object) -> BaseException:
     """What opening a session there raises."""
 
     async def main() -> BaseException:
-        with pytest.raises(Exception) as caught:  # noqa: PT011
+        with pytest.raises(Exception) as caught:
             async with talkwire.connect(url, **options):  # type: ignore[arg-type]
                 pass
         return caught.value

@@ -34,7 +34,10 @@ def decoded(*frames: dict[str, Any] | str) -> list[talkwire.Event]:
 
     async def main() -> list[talkwire.Event]:
         events: list[talkwire.Event] = []
-        async with told(script) as url, talkwire.connect(url, dialect="openai", model="m") as connection:
+        async with (
+            told(script) as url,
+            talkwire.connect(url, dialect="openai", model="m") as connection,
+        ):
             await connection.recv()
             async for event in connection:
                 if event.type == "last":
@@ -52,7 +55,9 @@ def sample(event: dict[str, Any]) -> dict[str, Any]:
     for field in event["fields"]:
         kind = field["type"].split("|")[0]
         if re.fullmatch(r"\w+", field["path"]) and field["path"] != "type":
-            value = [] if kind.startswith("array") else values.get(kind, {"id": "x", "type": "message"})
+            value = (
+                [] if kind.startswith("array") else values.get(kind, {"id": "x", "type": "message"})
+            )
             frame.setdefault(field["path"], value)
     return {**frame, "event_id": "event_7"}
 
@@ -113,7 +118,12 @@ def test_the_delta_of_audio_is_base64_made_of_the_same_bytes() -> None:
 def test_a_sample_cut_in_two_is_made_whole_in_audio_and_delta_alike() -> None:
     def delta(pcm: bytes) -> dict[str, str]:
         text = base64.b64encode(pcm).decode()
-        return {"type": "response.output_audio.delta", "item_id": "i", "response_id": "r", "delta": text}
+        return {
+            "type": "response.output_audio.delta",
+            "item_id": "i",
+            "response_id": "r",
+            "delta": text,
+        }
 
     first, second = decoded(delta(b"\1\2\3"), delta(b"\4\5\6"))
     assert (first.audio, second.audio) == (b"\1\2", b"\3\4\5\6")

@@ -153,7 +153,9 @@ def test_a_program_for_that_client_runs_with_only_its_connect_lines_changed(
             return await program(connection)
 
     async def ours() -> list[str]:
-        async with talkwire.connect(server.url, dialect="openai", model="gpt-realtime") as connection:
+        async with talkwire.connect(
+            server.url, dialect="openai", model="gpt-realtime"
+        ) as connection:
             return await program(connection)
 
     sides: list[Callable[[], Awaitable[list[str]]]] = [theirs, ours]

@@ -37,8 +37,8 @@ from ._errors import (
     RefusedError,
     ServerError,
     TlsError,
-    Unsent,
     UnreachableError,
+    Unsent,
     UnsupportedError,
     WouldDeadlockError,
 )

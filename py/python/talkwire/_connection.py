@@ -171,7 +171,8 @@ class Connection:
     @property
     def capabilities(self) -> dict[str, Any]:
         """What this endpoint can do, as its dialect's table says: caps, limits, voices."""
-        return json.loads(self._native.capabilities())
+        table: dict[str, Any] = json.loads(self._native.capabilities())
+        return table
 
     def _has_ended(self) -> bool:
         if self._ended is None:
@@ -303,7 +304,9 @@ class Item(_Noun):
 
     async def retrieve(self, *, item_id: str, event_id: str | None = None) -> None:
         """Asks for an item with its audio; it comes as an event."""
-        await self._connection._event("conversation.item.retrieve", item_id=item_id, event_id=event_id)
+        await self._connection._event(
+            "conversation.item.retrieve", item_id=item_id, event_id=event_id
+        )
 
     async def truncate(
         self, *, item_id: str, content_index: int, audio_end_ms: int, event_id: str | None = None
@@ -319,7 +322,9 @@ class Item(_Noun):
 
     async def delete(self, *, item_id: str, event_id: str | None = None) -> None:
         """Removes an item."""
-        await self._connection._event("conversation.item.delete", item_id=item_id, event_id=event_id)
+        await self._connection._event(
+            "conversation.item.delete", item_id=item_id, event_id=event_id
+        )
 
 
 class Response(_Noun):

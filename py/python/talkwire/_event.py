@@ -52,7 +52,7 @@ class Event(_native.Event):
             raise AttributeError(f"{self.type} has no field {name!r}") from None
 
     def _read(self) -> Object:
-        fields = json.loads(self.to_json(), object_pairs_hook=Object)
+        fields: Object = json.loads(self.to_json(), object_pairs_hook=Object)
         object.__setattr__(self, "_fields", fields)
         return fields
 
@@ -67,7 +67,8 @@ class Event(_native.Event):
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, as new plain dictionaries."""
-        return json.loads(self.to_json())
+        fields: dict[str, Any] = json.loads(self.to_json())
+        return fields
 
 
 class UnknownEvent(Event):

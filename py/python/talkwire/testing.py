@@ -99,7 +99,9 @@ class LocalServer:
 
     def _started(self) -> _native.LocalServer:
         if self._native is None:
-            raise RuntimeError("the local server is not started: use `with LocalServer() as server`")
+            raise RuntimeError(
+                "the local server is not started: use `with LocalServer() as server`"
+            )
         return self._native
 
     def __enter__(self) -> Self:

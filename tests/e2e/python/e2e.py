@@ -34,10 +34,10 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def until(connection: talkwire.Connection, name: str) -> list[talkwire.Event]:
-    """Prints events up to and including the first of that name, and returns them."""
+async def until(connection: talkwire.Connection, *names: str) -> list[talkwire.Event]:
+    """Prints events up to and including the first of these names, and returns them."""
     events: list[talkwire.Event] = []
-    while not events or events[-1].type != name:
+    while not events or events[-1].type not in names:
         events.append(await connection.recv())
         say(events[-1].to_json())
     return events
@@ -82,7 +82,8 @@ async def change(connection: talkwire.Connection) -> None:
             "audio": {"output": {"voice": VOICE}},
         }
     )
-    await until(connection, "session.updated")
+    # Where the voice is fixed once it was heard, the answer is an error.
+    await until(connection, "session.updated", "error")
 
 
 async def main() -> None:
