@@ -1,0 +1,197 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
+
+/// Realtime voice agents from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "talkwire", version, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a local realtime server
+    Serve(Serve),
+    /// Make one call to a realtime server
+    Call(Call),
+    /// Hear and see one spoken call on a local server; needs no account and no network
+    Demo(Demo),
+}
+
+/// `talkwire serve`.
+#[derive(Debug, Group)]
+pub(crate) struct Serve {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: String,
+    /// Allow an address that other machines can reach
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// Built-in dialect to speak
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Script to follow (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+    /// What answers: echo, loop or script
+    #[arg(long, value_name = "NAME")]
+    pub(crate) brain: Option<String>,
+    /// What hears: script, dtmf, none or exec:COMMAND
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ears: Option<String>,
+    /// What speaks: tone, wav, dtmf or exec:COMMAND
+    #[arg(long, value_name = "NAME")]
+    pub(crate) voice: Option<String>,
+    /// The only credential to accept; without it any or none is accepted
+    #[arg(long, value_name = "KEY")]
+    pub(crate) api_key: Option<String>,
+    /// Serve wss; needs --cert and --key
+    #[arg(long, requires = "cert", requires = "key")]
+    pub(crate) tls: bool,
+    /// Certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) key: Option<PathBuf>,
+    /// How fast answers are sent
+    #[arg(long, value_name = "PACING")]
+    pub(crate) pacing: Option<Pacing>,
+    /// Seconds a session lives
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) lifetime: Option<u64>,
+    /// Sessions at once
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_sessions: Option<usize>,
+}
+
+/// How fast the local server sends answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pacing {
+    /// As fast as the client reads
+    Instant,
+    /// At the speed of speech
+    Realtime,
+}
+
+/// `talkwire call`.
+#[derive(Debug, Group)]
+#[command(group(ArgGroup::new("said").required(true).args(["audio", "text"])))]
+pub(crate) struct Call {
+    /// Server to call: ws:// or wss://
+    #[arg(long)]
+    pub(crate) url: String,
+    /// Environment variable that holds the credential; default: that of the dialect
+    #[arg(long, value_name = "NAME")]
+    pub(crate) api_key_env: Option<String>,
+    /// Dialect of the server: a built-in name, or the path of a JSON table
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) dialect: Option<String>,
+    /// Model; a short name is completed by --folder
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Folder of the model
+    #[arg(long)]
+    pub(crate) folder: Option<String>,
+    /// Say this file: WAV, PCM16, 8 to 48 kHz, mono or stereo
+    #[arg(long, value_name = "IN.WAV")]
+    pub(crate) audio: Option<PathBuf>,
+    /// Write this text
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// Write what the agent said to this file: WAV, PCM16 mono
+    #[arg(long, value_name = "OUT.WAV")]
+    pub(crate) save: Option<PathBuf>,
+    /// Send at the speed of speech, or as fast as possible
+    #[arg(long, value_enum, default_value_t = Pace::Real)]
+    pub(crate) pace: Pace,
+    /// Certificates to trust beside those of the system (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// How fast audio is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pace {
+    /// At the speed of speech
+    Real,
+    /// As fast as possible
+    Max,
+}
+
+/// `talkwire demo`.
+#[derive(Debug, Group)]
+pub(crate) struct Demo {
+    /// Where to put recording, transcripts, events and picture
+    #[arg(long, value_name = "DIR", default_value = "talkwire-demo")]
+    pub(crate) out: PathBuf,
+    /// Language of the call; default ru, with --live en
+    #[arg(long)]
+    pub(crate) lang: Option<Lang>,
+    /// Recognise and speak with programs that are installed instead of with recordings
+    #[arg(long)]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// Language of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lang {
+    /// Russian
+    Ru,
+    /// English
+    En,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, Group)]
+pub(crate) struct Show {
+    /// Print the result as one line of JSON, the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write captions to stderr although it is no terminal
+    #[arg(long)]
+    pub(crate) captions: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_call_says_one_thing_and_tls_needs_its_files() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' '));
+        for bad in [
+            "talkwire call --url ws://h/",
+            "talkwire call --url ws://h/ --text a --audio b",
+            "talkwire call --text a",
+            "talkwire serve --tls",
+            "talkwire serve --tls --cert c",
+            "talkwire serve --cert c --key k",
+            "talkwire demo --lang xx",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        for good in [
+            "talkwire call --url ws://h/ --text a --pace max",
+            "talkwire serve --tls --cert c --key k",
+            "talkwire demo --lang en --json",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The result: one JSON object, an exit code, and complaints on stderr.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use talkwire_core::error::{Error, Kind};
+use talkwire_core::event::End;
+
+use crate::talk::record::Record;
+
+/// It went well.
+pub(crate) const GOOD: i32 = 0;
+/// The call failed.
+pub(crate) const FAILED: i32 = 1;
+/// The command line, or a file it names, is wrong.
+pub(crate) const WRONG_INPUT: i32 = 2;
+/// A signal stopped it, by the custom of shells.
+pub(crate) const STOPPED: i32 = 130;
+
+/// The exit code for an error.
+pub(crate) fn exit_code(error: &Error) -> i32 {
+    match error.kind() {
+        Kind::Argument | Kind::Config | Kind::Io => WRONG_INPUT,
+        _ => FAILED,
+    }
+}
+
+/// One line on stdout.
+pub(crate) fn say(line: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// One line on stderr.
+pub(crate) fn complain(error: &Error) {
+    warn(&error.to_string());
+}
+
+/// One line on stderr.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "talkwire: {text}");
+}
+
+/// The result of a call that took place.
+pub(crate) fn of_call(ok: bool, record: &Record, end: &End) -> Value {
+    json!({
+        "ok": ok,
+        "transcript": record.transcript(),
+        "tool_calls": record.tool_calls(),
+        "first_audio_ms": record.first_audio_ms(),
+        "audio_ms_in": record.sent_ms(),
+        "audio_ms_out": record.received_ms(),
+        "end": end.to_json(),
+    })
+}
+
+/// The result of a call that never began: the same fields.
+pub(crate) fn of_error(error: &Error) -> Value {
+    json!({
+        "ok": false,
+        "transcript": [],
+        "tool_calls": [],
+        "first_audio_ms": null,
+        "audio_ms_in": 0,
+        "audio_ms_out": 0,
+        "end": {
+            "who": error.who().name(),
+            "why": error.kind().name(),
+            "code": error.provider().close_code,
+            "http_status": error.provider().http_status,
+            "expected": false,
+            "mid_turn": false,
+            "unsent": {"audio_ms": 0, "commands": 0},
+            "message": error.message(),
+        },
+    })
+}

@@ -1,0 +1,210 @@
+//! One conversation as it happens.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `uplink` | the customer's audio, at the speed of speech or as fast as possible |
+//! | `playout` | the agent's audio, when it would be heard |
+//! | `waits` | what the call still waits for |
+//! | `lines` | who said what, and when |
+//! | `record` | everything that happened, on the clock of the call |
+
+pub(crate) mod lines;
+pub(crate) mod playout;
+pub(crate) mod record;
+pub(crate) mod uplink;
+pub(crate) mod waits;
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use talkwire_core::dialect::Dialect;
+use talkwire_core::error::Result;
+use talkwire_core::event::{End, Event};
+use talkwire_core::runtime::mailbox::Next;
+use talkwire_core::wire::client::{
+    Empty, ItemCreate, ResponseCreate, SessionUpdate,
+};
+use talkwire_core::wire::{ClientEvent, Item, Session as Settings};
+use talkwire_core::{Client, Options, Session};
+
+use crate::captions::Captions;
+use crate::stop::Stop;
+use record::Record;
+use uplink::Uplink;
+use waits::Waits;
+
+/// How long a wish to stop may go unseen.
+const STOP_SEEN: Duration = Duration::from_millis(50);
+
+/// What a step of a call decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The call goes on.
+    GoOn,
+    /// The customer hangs up.
+    HangUp,
+}
+
+/// Why a call came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// A step hung up.
+    HungUp,
+    /// The session ended by itself.
+    Ended,
+    /// Somebody wants to stop.
+    Stopped,
+}
+
+/// A conversation: the session, the audio that goes out, and the record.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    session: Session,
+    opened: Instant,
+    stop: Stop,
+    pub(crate) record: Record,
+    pub(crate) waits: Waits,
+    pub(crate) uplink: Option<Uplink>,
+}
+
+impl Talk {
+    /// Dials; the call's clock starts.
+    pub(crate) fn open(
+        client: &Client,
+        dialect: &Dialect,
+        options: Options,
+        captions: Captions,
+        stop: &Stop,
+    ) -> Result<Self> {
+        let record = Record::new(dialect, &options.session, captions);
+        let opened = Instant::now();
+        let patch = options.session.clone();
+        let mut talk = Self {
+            session: client.open(options)?,
+            opened,
+            stop: stop.clone(),
+            record,
+            waits: Waits::default(),
+            uplink: None,
+        };
+        if !patch.0.is_empty() {
+            let update = ClientEvent::SessionUpdate(SessionUpdate { session: patch });
+            talk.record.sent(talk.now_ms(), &update);
+        }
+        Ok(talk)
+    }
+
+    /// Milliseconds on the clock of the call.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Goes on until the session is configured.
+    pub(crate) fn wait_until_open(&mut self) -> Result<Option<Over>> {
+        let over = self.go_on(|talk, _| {
+            Ok(if talk.is_open() {
+                Step::HangUp
+            } else {
+                Step::GoOn
+            })
+        })?;
+        Ok(Some(over).filter(|over| *over != Over::HungUp))
+    }
+
+    fn is_open(&self) -> bool {
+        let opened = pin!(self.session.opened());
+        let mut context = Context::from_waker(Waker::noop());
+        matches!(opened.poll(&mut context), Poll::Ready(Ok(())))
+    }
+
+    /// Lets the call go on; `step` sees each event, and is called without one now and then.
+    pub(crate) fn go_on(
+        &mut self,
+        mut step: impl FnMut(&mut Self, Option<&Event>) -> Result<Step>,
+    ) -> Result<Over> {
+        loop {
+            if self.stop.is_set() {
+                return Ok(Over::Stopped);
+            }
+            let wait = self.pump()?.min(STOP_SEEN);
+            let event = match self.session.next_within(wait)? {
+                Next::Event(event) => Some(event),
+                Next::Empty => None,
+                Next::End(_) => return Ok(Over::Ended),
+            };
+            if let Some(event) = &event {
+                self.take(event);
+            }
+            if step(self, event.as_ref())? == Step::HangUp {
+                return Ok(Over::HungUp);
+            }
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        self.waits.seen(event, self.record.answers_turns());
+        self.record.seen(event);
+    }
+
+    /// Sends what is due; returns the time until more is.
+    fn pump(&mut self) -> Result<Duration> {
+        let now_ms = self.now_ms();
+        let Some(uplink) = &mut self.uplink else {
+            return Ok(STOP_SEEN);
+        };
+        let (session, record) = (&self.session, &mut self.record);
+        uplink.pump(Instant::now(), |audio, ms| {
+            session.append(audio)?;
+            record.appended(now_ms, ms);
+            Ok(())
+        })
+    }
+
+    /// Sends an event; a refusal comes as an event.
+    pub(crate) fn send(&mut self, event: ClientEvent) -> Result<()> {
+        let now_ms = self.now_ms();
+        self.record.sent(now_ms, &event);
+        self.waits.sent(now_ms, &event);
+        drop(self.session.send(event)?);
+        Ok(())
+    }
+
+    /// Changes settings.
+    pub(crate) fn update(&mut self, patch: Settings) -> Result<()> {
+        self.send(ClientEvent::SessionUpdate(SessionUpdate { session: patch }))
+    }
+
+    /// Puts an item into the conversation.
+    pub(crate) fn create(&mut self, item: Item) -> Result<()> {
+        self.send(ClientEvent::ItemCreate(ItemCreate {
+            previous_item_id: None,
+            item,
+        }))
+    }
+
+    /// Asks for a response.
+    pub(crate) fn respond(&mut self) -> Result<()> {
+        self.send(ClientEvent::ResponseCreate(ResponseCreate::default()))
+    }
+
+    /// Makes a turn of the audio sent so far.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        self.send(ClientEvent::BufferCommit(Empty::default()))
+    }
+
+    /// Hangs up and waits for the end, which the options bound.
+    pub(crate) fn finish(mut self) -> Result<(Record, End)> {
+        self.session.close();
+        let end = loop {
+            match self.session.next_within(Duration::from_secs(60))? {
+                Next::Event(event) => self.take(&event),
+                Next::Empty => {}
+                Next::End(end) => break end,
+            }
+        };
+        let now_ms = self.now_ms();
+        self.record.ended(now_ms, &end, self.uplink.take());
+        Ok((self.record, end))
+    }
+}
