@@ -76,3 +76,14 @@ pub(crate) fn of_error(error: &Error) -> Value {
         },
     })
 }
+
+/// Prints the result as the last line of stdout; returns the exit code.
+pub(crate) fn print(result: &Value, code: i32) -> i32 {
+    match say(&result.to_string()) {
+        Ok(()) => code,
+        Err(e) => {
+            warn(&format!("stdout: {e}"));
+            FAILED
+        }
+    }
+}

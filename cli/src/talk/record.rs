@@ -106,7 +106,9 @@ impl Record {
         match event {
             ClientEvent::SessionUpdate(update) => {
                 self.wanted.merge(&update.session);
-                self.captions.line(at_ms, "settings", &asked_for(&update.session));
+                if let Some(text) = asked_for(&update.session) {
+                    self.captions.line(at_ms, "settings", &text);
+                }
             }
             ClientEvent::ItemCreate(create) => {
                 let item = &create.item;
@@ -140,6 +142,7 @@ impl Record {
             Body::Gap { dropped_ms, .. } => {
                 self.trouble(at_ms, &format!("{dropped_ms} ms of audio were dropped"));
             }
+            _ => {}
         }
     }
 
@@ -419,7 +422,7 @@ fn json_or_text(text: &str) -> Value {
 }
 
 /// What a patch of the session asks for, in a few words.
-fn asked_for(patch: &Settings) -> String {
+fn asked_for(patch: &Settings) -> Option<String> {
     let names = [
         ("/audio/output/voice", "voice"),
         ("/audio/output/role", "role"),
@@ -430,7 +433,7 @@ fn asked_for(patch: &Settings) -> String {
         Some(format!("{name} \"{value}\""))
     });
     let words: Vec<_> = words.collect();
-    format!("ask for {}", words.join(", "))
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Puts the length of base64 audio in its place, wherever it is.
