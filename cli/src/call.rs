@@ -138,7 +138,13 @@ fn open(
     let client = client(args, table)?;
     let dial = |client: &Client| {
         let captions = Captions::new(args.show.captions);
-        Talk::open(client, dialect, options(args, said, dialect), captions, stop)
+        Talk::open(
+            client,
+            dialect,
+            options(args, said, dialect),
+            captions,
+            stop,
+        )
     };
     match dial(&client) {
         Err(error) if error.kind() == Kind::Auth && args.api_key_env.is_none() => {
@@ -289,7 +295,9 @@ fn failure(talk: &Talk, over: Over, is_spoken: bool) -> Option<String> {
         Over::Ended => None,
         Over::HungUp if !waits.is_nothing() => {
             let seconds = STUCK_MS / 1000;
-            Some(format!("the server did not finish its answer: nothing came for {seconds} s"))
+            Some(format!(
+                "the server did not finish its answer: nothing came for {seconds} s"
+            ))
         }
         Over::HungUp if waits.failure().is_some() => waits.failure().map(str::to_owned),
         Over::HungUp if waits.answers() > 0 => None,

@@ -79,7 +79,11 @@ impl Drop for Captions {
 }
 
 fn caption(at_ms: u64, who: &str, text: &str) -> String {
-    format!("{:>3}.{:02} s  {who:<9} {text}", at_ms / 1000, at_ms % 1000 / 10)
+    format!(
+        "{:>3}.{:02} s  {who:<9} {text}",
+        at_ms / 1000,
+        at_ms % 1000 / 10
+    )
 }
 
 /// The end of a long text, which is the part that is new.

@@ -47,10 +47,7 @@ impl Stop {
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {
-        self.0
-            .is_set
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.is_set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,7 +27,10 @@ pub(crate) fn write(dir: &Path, record: &Record) -> Result<Value> {
     call.write(&path)?;
     note("call.wav", path);
     let texts = [
-        ("transcript.json", transcript::text(&transcript, record.tool_calls())),
+        (
+            "transcript.json",
+            transcript::text(&transcript, record.tool_calls()),
+        ),
         ("transcript.vtt", vtt::text(&transcript)),
         ("events.jsonl", events::text(record.rows())),
         ("timeline.svg", svg::draw(&call, record)),

@@ -214,12 +214,20 @@ impl Picture {
         for tool in tools {
             let from = self.x(tool.start_ms);
             let to = self.x(tool.end_ms.unwrap_or(self.total_ms)).max(from + 6.0);
-            let mut lines = wrap(&format!("{} {}", tool.name, tool.arguments), 420.0, LABEL_LINES);
+            let mut lines = wrap(
+                &format!("{} {}", tool.name, tool.arguments),
+                420.0,
+                LABEL_LINES,
+            );
             lines.extend(wrap(&format!("gives {}", tool.output), 420.0, LABEL_LINES));
             let widest = lines.iter().map(|l| width(l)).fold(0.0, f64::max);
             // Near the right edge the label stands left of the box.
             let is_left = to + 8.0 + widest > self.width();
-            let x = if is_left { from - 8.0 - widest } else { to + 8.0 };
+            let x = if is_left {
+                from - 8.0 - widest
+            } else {
+                to + 8.0
+            };
             let (start, end) = (from.min(x), to.max(x + widest) + 14.0);
             let free = rows.iter().position(|(taken, _)| *taken <= start);
             let top = match free {

@@ -9,11 +9,11 @@ mod live;
 mod order;
 
 use serde_json::Value;
+use talkwire_core::dialect::Dialect;
 use talkwire_core::error::{Error, Kind, Result};
 use talkwire_core::event::{End, Event};
 use talkwire_core::wire::{Item, ServerEvent};
 use talkwire_core::{Client, Options};
-use talkwire_core::dialect::Dialect;
 use talkwire_server::{Config, LocalServer, Pacing};
 
 use crate::args::{Demo, Lang, Pace};
@@ -48,7 +48,9 @@ pub(crate) fn run(args: &Demo, stop: &Stop) -> i32 {
     }
     match result["artifacts"]["call.wav"].as_str() {
         Some(path) => {
-            let dir = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new("."));
+            let dir = std::path::Path::new(path)
+                .parent()
+                .unwrap_or(std::path::Path::new("."));
             let line = format!(
                 "recording, transcripts, events and picture of the call are in {}",
                 dir.display()

@@ -104,7 +104,11 @@ impl Order {
     pub(super) fn customer(&self, rate_hz: u32) -> Result<Vec<Vec<i16>>> {
         let mut from = 0;
         let cut = |line: &&Line| {
-            let start = if from == 0 { 0 } else { line.start_ms - MARGIN_MS };
+            let start = if from == 0 {
+                0
+            } else {
+                line.start_ms - MARGIN_MS
+            };
             from = line.end_ms;
             self.cut(start, line.end_ms + MARGIN_MS, rate_hz)
         };
@@ -185,7 +189,9 @@ impl Order {
 
 fn recording(name: &str) -> Result<&'static [u8]> {
     let found = RECORDINGS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, bytes)| *bytes).ok_or_else(|| broken("recordings"))
+    found
+        .map(|(_, bytes)| *bytes)
+        .ok_or_else(|| broken("recordings"))
 }
 
 /// The recordings as files, where the server's script finds them; removed when dropped.
@@ -200,8 +206,7 @@ impl Recordings {
             let path = recordings.0.join(&line.file);
             let dir = path.parent().unwrap_or(&recordings.0);
             let bytes = recording(&line.file)?;
-            let written =
-                std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, bytes));
+            let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, bytes));
             written.map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))?;
         }
         Ok(recordings)

@@ -193,6 +193,9 @@ mod tests {
         lines.item(&item, 40);
         lines.item(&Item::system_text("secret"), 50);
         let all = lines.utterances();
-        assert_eq!((all.len(), all[0].role, all[0].start_ms), (1, "customer", 40));
+        assert_eq!(
+            (all.len(), all[0].role, all[0].start_ms),
+            (1, "customer", 40)
+        );
     }
 }

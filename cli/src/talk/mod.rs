@@ -22,9 +22,7 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::error::Result;
 use talkwire_core::event::{End, Event};
 use talkwire_core::runtime::mailbox::Next;
-use talkwire_core::wire::client::{
-    Empty, ItemCreate, ResponseCreate, SessionUpdate,
-};
+use talkwire_core::wire::client::{Empty, ItemCreate, ResponseCreate, SessionUpdate};
 use talkwire_core::wire::{ClientEvent, Item, Session as Settings};
 use talkwire_core::{Client, Options, Session};
 

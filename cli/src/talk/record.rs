@@ -73,7 +73,9 @@ impl Record {
             settings: Settings::new(),
             lines: Lines::default(),
             tools: Vec::new(),
-            playout: Playout::new(Format::Pcm16 { rate_hz: default_hz.1 }),
+            playout: Playout::new(Format::Pcm16 {
+                rate_hz: default_hz.1,
+            }),
             sending: Sending::default(),
             asked_ms: None,
             latencies_ms: Vec::new(),
@@ -149,7 +151,9 @@ impl Record {
     fn wire(&mut self, at_ms: u64, event: &ServerEvent) {
         match event {
             ServerEvent::SessionCreated(e) => self.configured(at_ms, &e.session, "session open"),
-            ServerEvent::SessionUpdated(e) => self.configured(at_ms, &e.session, "settings changed"),
+            ServerEvent::SessionUpdated(e) => {
+                self.configured(at_ms, &e.session, "settings changed")
+            }
             ServerEvent::SpeechStarted(e) => self.speech_started(at_ms, e),
             ServerEvent::SpeechStopped(e) => self.speech_stopped(at_ms, e),
             ServerEvent::BufferCommitted(e) => self.committed(at_ms, &e.item_id),
@@ -177,7 +181,7 @@ impl Record {
             ServerEvent::AudioDelta(e) => self.audio(at_ms, &e.item_id, &e.audio),
             ServerEvent::ArgumentsDone(e) => self.called(at_ms, e),
             ServerEvent::Error(e) => {
-                self.trouble(at_ms, e.message.as_deref().unwrap_or(&e.error.message));
+                self.trouble(at_ms, &e.error.message);
             }
             _ => {}
         }
@@ -208,7 +212,9 @@ impl Record {
 
     fn speech_stopped(&mut self, at_ms: u64, speech: &Speech) {
         let silence_ms = self.detection("silence_duration_ms");
-        let end_ms = self.on_clock(at_ms, speech.audio_end_ms, |ms| ms.saturating_sub(silence_ms));
+        let end_ms = self.on_clock(at_ms, speech.audio_end_ms, |ms| {
+            ms.saturating_sub(silence_ms)
+        });
         self.lines.ended(&speech.item_id, end_ms, end_ms);
         self.asked_ms = Some(end_ms);
         self.mark(at_ms, "turn detected");
@@ -306,7 +312,9 @@ impl Record {
 
     fn row(&mut self, at_ms: u64, direction: &str, name: &str, mut fields: Map<String, Value>) {
         let format = self.format("/audio/input/format", self.default_hz.0);
-        fields.values_mut().for_each(|value| without_audio(value, format));
+        fields
+            .values_mut()
+            .for_each(|value| without_audio(value, format));
         let mut row = json!({"at_ms": at_ms, "direction": direction, "type": name});
         if let Value::Object(row) = &mut row {
             row.extend(fields);

@@ -64,7 +64,7 @@ impl Waits {
             }
             ServerEvent::ResponseDone(e) => self.done(e),
             ServerEvent::Error(e) => {
-                self.fail(e.message.as_deref().unwrap_or(&e.error.message));
+                self.fail(&e.error.message);
             }
             _ => {}
         }
@@ -155,21 +155,36 @@ mod tests {
     fn a_detected_turn_waits_for_its_answer_and_its_transcript() {
         let mut waits = Waits::default();
         assert!(waits.is_nothing());
-        seen(&mut waits, json!({"type": "input_audio_buffer.speech_started", "item_id": "i"}));
+        seen(
+            &mut waits,
+            json!({"type": "input_audio_buffer.speech_started", "item_id": "i"}),
+        );
         assert!(waits.is_speaking() && !waits.is_nothing());
-        seen(&mut waits, json!({"type": "input_audio_buffer.speech_stopped", "item_id": "i"}));
+        seen(
+            &mut waits,
+            json!({"type": "input_audio_buffer.speech_stopped", "item_id": "i"}),
+        );
         assert!(!waits.is_nothing() && waits.is_unheard());
-        seen(&mut waits, json!({"type": "response.created", "response": {"id": "r"}}));
+        seen(
+            &mut waits,
+            json!({"type": "response.created", "response": {"id": "r"}}),
+        );
         assert!(!waits.is_nothing() && waits.is_answering());
         let done = json!({"type": "response.done", "response": {"id": "r", "status": "completed"}});
         seen(&mut waits, done);
         assert!(waits.is_nothing() && waits.is_unheard());
-        seen(&mut waits, json!({
-            "type": "conversation.item.input_audio_transcription.completed",
-            "item_id": "i", "transcript": "yes",
-        }));
+        seen(
+            &mut waits,
+            json!({
+                "type": "conversation.item.input_audio_transcription.completed",
+                "item_id": "i", "transcript": "yes",
+            }),
+        );
         assert!(!waits.is_unheard());
-        assert_eq!((waits.turns(), waits.answers(), waits.failure()), (1, 1, None));
+        assert_eq!(
+            (waits.turns(), waits.answers(), waits.failure()),
+            (1, 1, None)
+        );
     }
 
     #[test]
@@ -187,9 +202,15 @@ mod tests {
     fn a_cancelled_response_is_no_answer_and_a_failed_one_is_a_failure() {
         for (status, failed) in [("cancelled", false), ("failed", true)] {
             let mut waits = Waits::default();
-            seen(&mut waits, json!({"type": "response.created", "response": {"id": "r"}}));
+            seen(
+                &mut waits,
+                json!({"type": "response.created", "response": {"id": "r"}}),
+            );
             let response = json!({"id": "r", "status": status});
-            seen(&mut waits, json!({"type": "response.done", "response": response}));
+            seen(
+                &mut waits,
+                json!({"type": "response.done", "response": response}),
+            );
             assert_eq!((waits.answers(), waits.failure().is_some()), (0, failed));
         }
     }
