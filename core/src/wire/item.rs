@@ -14,7 +14,7 @@ wire_struct! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub object: Option<String>,
         /// `message`, `function_call`, `function_call_output`, or a kind newer than this library.
-        #[serde(rename = "type")]
+        #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
         pub kind: String,
         /// `in_progress`, `completed` or `incomplete`.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ wire_struct! {
     /// One part of a message or of a response's item.
     pub struct Part {
         /// `input_text`, `input_audio`, `output_text`, `output_audio`, `text`, `audio`, ...
-        #[serde(rename = "type")]
+        #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
         pub kind: String,
         /// Text of a text part.
         #[serde(skip_serializing_if = "Option::is_none")]
