@@ -1,7 +1,6 @@
 """A spoken question and its spoken answer, from one WAV file to another.
 
-python voice_call.py [--url URL] [--audio IN.wav] [--save OUT.wav]; without --url it talks to a
-local server of its own.
+voice_call.py [--url URL] [--audio IN.wav] [--save OUT.wav]; without --url with a local server.
 """
 
 import argparse
@@ -19,13 +18,6 @@ SAID = {
     "response.output_audio_transcript.done": "transcript",
     "response.output_text.done": "text",
 }
-
-
-def session(rate_hz: int) -> dict[str, object]:
-    pcm = {"format": {"type": "audio/pcm", "rate": rate_hz}}
-    # The program says where the turn ends; with turn_detection the server would.
-    sides = {"input": {**pcm, "turn_detection": None}, "output": pcm}
-    return {"type": "realtime", "output_modalities": ["audio"], "audio": sides}
 
 
 async def answer(connection: talkwire.Connection) -> bytes:
@@ -46,19 +38,23 @@ async def main() -> None:
     given = parser.parse_args()
     with wave.open(str(given.audio), "rb") as wav:
         rate_hz, pcm = wav.getframerate(), wav.readframes(wav.getnframes())
+    side = {"format": {"type": "audio/pcm", "rate": rate_hz}}
+    # The program says where the turn ends; with turn_detection the server would.
+    audio = {"input": {**side, "turn_detection": None}, "output": side}
+    session = {"type": "realtime", "output_modalities": ["audio"], "audio": audio}
     async with contextlib.AsyncExitStack() as stack:
         url = given.url or (await stack.enter_async_context(LocalServer())).url
-        call = await stack.enter_async_context(talkwire.connect(url, session=session(rate_hz)))
+        call = await stack.enter_async_context(talkwire.connect(url, session=session))
         for start in range(0, len(pcm), rate_hz // 25):  # 20 ms of 16-bit samples
             await call.input_audio_buffer.append(audio=pcm[start : start + rate_hz // 25])
         await call.input_audio_buffer.commit()
         await call.response.create()
-        audio = await answer(call)
-    print(f"{len(audio) / 2 / rate_hz:.1f} s of answer")
+        spoken = await answer(call)
+    print(f"{len(spoken) / 2 / rate_hz:.1f} s of answer")
     if given.save:
         with wave.open(given.save, "wb") as wav:
             wav.setparams((1, 2, rate_hz, 0, "NONE", ""))
-            wav.writeframes(audio)
+            wav.writeframes(spoken)
 
 
 asyncio.run(main())
