@@ -7,6 +7,7 @@
 //! Everything here is private to the package; the names that users see are in
 //! `python/talkwire`.
 
+mod cli;
 mod client;
 mod error;
 mod event;
@@ -24,6 +25,8 @@ fn version() -> &'static str {
 /// The native module.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::cli::Command;
     #[pymodule_export]
     use super::client::{Client, shutdown};
     #[pymodule_export]
