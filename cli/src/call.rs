@@ -7,9 +7,9 @@ use talkwire_core::audio::resample::resample;
 use talkwire_core::audio::wav::{self, Wav};
 use talkwire_core::dialect::{Dialect, Quirk};
 use talkwire_core::error::{Error, Kind, Result};
-use talkwire_core::event::{End, Event};
+use talkwire_core::event::End;
 use talkwire_core::wire::session::Modality;
-use talkwire_core::wire::{Item, ServerEvent, Session as Settings};
+use talkwire_core::wire::{Item, Session as Settings};
 use talkwire_core::{Client, Options};
 
 use crate::args::{Call, Pace};
@@ -30,6 +30,9 @@ const TRANSCRIPT_MS: u64 = 2_000;
 const SETTLE_MS: u64 = 300;
 /// Time in which a server that owes something shows no sign of life.
 const STUCK_MS: u64 = 60_000;
+
+/// A function that is called has to be answered, or the agent would wait for ever.
+const NO_FUNCTIONS: &str = r#"{"error":"this caller runs no functions"}"#;
 
 /// Runs the command; returns its exit code.
 pub(crate) fn run(args: &Call, stop: &Stop) -> i32 {
@@ -213,7 +216,7 @@ fn converse(talk: &mut Talk, said: &Said, pace: Pace) -> Result<Over> {
             talk.create(Item::user_text(text))?;
             talk.respond()?;
             talk.go_on(|talk, event| {
-                serve_tools(talk, event)?;
+                talk.answer_calls(event, NO_FUNCTIONS)?;
                 Ok(next(talk))
             })
         }
@@ -230,7 +233,7 @@ fn speak(talk: &mut Talk, wav: &Wav, pace: Pace) -> Result<Over> {
     talk.record.audio_is_real(pace == Pace::Real);
     let mut is_committed = false;
     talk.go_on(|talk, event| {
-        serve_tools(talk, event)?;
+        talk.answer_calls(event, NO_FUNCTIONS)?;
         let quiet_ms = talk.uplink.as_ref().map_or(0, Uplink::quiet_ms);
         match talk.record.turn_silence_ms() {
             None if quiet_ms > 0 && !is_committed => {
@@ -269,21 +272,6 @@ fn next(talk: &Talk) -> Step {
         Step::HangUp
     } else {
         Step::GoOn
-    }
-}
-
-/// A function that is called has to be answered, or the agent would wait for ever.
-fn serve_tools(talk: &mut Talk, event: Option<&Event>) -> Result<()> {
-    match event.and_then(Event::server) {
-        Some(ServerEvent::ArgumentsDone(call)) => {
-            let output = json!({"error": "this caller runs no functions"}).to_string();
-            talk.create(Item::function_call_output(&call.call_id, output))
-        }
-        Some(ServerEvent::ResponseDone(e)) => {
-            let called = e.response.output.iter().any(|i| i.kind == "function_call");
-            if called { talk.respond() } else { Ok(()) }
-        }
-        _ => Ok(()),
     }
 }
 

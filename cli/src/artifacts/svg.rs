@@ -172,32 +172,37 @@ impl Picture {
         let mut marks: Vec<_> = marks.iter().collect();
         marks.sort_by_key(|mark| mark.at_ms);
         let mut rows: Vec<f64> = Vec::new();
+        // Labels go over the ticks of other rows, which therefore are drawn first.
+        let mut labels = String::new();
         for mark in marks {
             let x = self.x(mark.at_ms);
             let lines = wrap(&mark.text, 260.0, 1);
             let label = lines.first().map_or("", String::as_str);
-            let end = x + width(label) + 14.0;
             let row = rows.iter().position(|taken| *taken <= x);
             let row = row.unwrap_or_else(|| {
                 rows.push(0.0);
                 rows.len() - 1
             });
-            rows[row] = end;
+            rows[row] = x + width(label) + 14.0;
             let y = self.y + row as f64 * line_height();
             let is_latency = mark.text.starts_with("first audio");
             let color = if is_latency { LATENCY } else { EVENT };
             let tick = format!(
-                "<path stroke=\"{color}\" d=\"M{x:.1} {top:.1}V{y:.1}\"/>\
-                 <circle cx=\"{x:.1}\" cy=\"{dot:.1}\" r=\"3\" fill=\"{color}\"/>\
-                 <text x=\"{tx:.1}\" y=\"{ty:.1}\" fill=\"{color}\">{}</text>",
-                escape(label),
+                "<path stroke=\"{color}\" d=\"M{x:.1} {top:.1}V{dot:.1}\"/>\
+                 <circle cx=\"{x:.1}\" cy=\"{dot:.1}\" r=\"3\" fill=\"{color}\"/>",
                 top = self.y - PAD,
                 dot = y + 8.0,
+            );
+            self.put(&tick);
+            let _ = writeln!(
+                labels,
+                "<text class=\"over\" x=\"{tx:.1}\" y=\"{ty:.1}\" fill=\"{color}\">{}</text>",
+                escape(label),
                 tx = x + 7.0,
                 ty = y + 12.0,
             );
-            self.put(&tick);
         }
+        self.put(&labels);
         rows.len().max(1) as f64 * line_height()
     }
 
@@ -300,7 +305,7 @@ impl Picture {
 const STYLE: &str = "<style>text{font:12px Helvetica,Arial,'DejaVu Sans',sans-serif}\
     .title{font-size:17px;font-weight:bold;fill:#20262e}.lane{font-size:14px;font-weight:bold;\
     fill:#20262e}.note,.legend{font-size:11px;fill:#5b6470}.tick{font-size:11px;fill:#5b6470;\
-    text-anchor:middle}.grid{stroke:#e3e7ec}.edge{stroke:#b9c0c9}.axis{stroke:#cfd5dc}</style>\n";
+    text-anchor:middle}.over{paint-order:stroke;stroke:#ffffff;stroke-width:4px;stroke-linejoin:round}.grid{stroke:#e3e7ec}.edge{stroke:#b9c0c9}.axis{stroke:#cfd5dc}</style>\n";
 
 fn legend() -> String {
     let entries = [

@@ -11,8 +11,7 @@ mod order;
 use serde_json::Value;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::error::{Error, Kind, Result};
-use talkwire_core::event::{End, Event};
-use talkwire_core::wire::{Item, ServerEvent};
+use talkwire_core::event::End;
 use talkwire_core::{Client, Options};
 use talkwire_server::{Config, LocalServer, Pacing};
 
@@ -128,8 +127,9 @@ fn converse(talk: &mut Talk, order: &Order) -> Result<Over> {
     talk.record.audio_is_real(true);
     let mut said = 1;
     let mut is_changed = false;
+    let output = order.result().to_string();
     talk.go_on(|talk, event| {
-        serve_order(talk, event, order)?;
+        talk.answer_calls(event, &output)?;
         if !is_changed && talk.waits.answers() == 1 && !talk.waits.is_answering() {
             is_changed = true;
             talk.update(order.later())?;
@@ -155,21 +155,6 @@ fn heard_out_ms(talk: &Talk, said: usize) -> Option<u64> {
     let is_answered = talk.waits.is_nothing() && talk.waits.turns() as usize >= said;
     let since = talk.now_ms().checked_sub(talk.record.playout().ends_ms())?;
     (is_quiet && is_answered).then_some(since)
-}
-
-/// Runs the function that the agent calls.
-fn serve_order(talk: &mut Talk, event: Option<&Event>, order: &Order) -> Result<()> {
-    match event.and_then(Event::server) {
-        Some(ServerEvent::ArgumentsDone(call)) => {
-            let output = order.result().to_string();
-            talk.create(Item::function_call_output(&call.call_id, output))
-        }
-        Some(ServerEvent::ResponseDone(e)) => {
-            let called = e.response.output.iter().any(|i| i.kind == "function_call");
-            if called { talk.respond() } else { Ok(()) }
-        }
-        _ => Ok(()),
-    }
 }
 
 fn failure(talk: &Talk, over: Over, order: &Order) -> Option<String> {

@@ -22,8 +22,10 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::error::Result;
 use talkwire_core::event::{End, Event};
 use talkwire_core::runtime::mailbox::Next;
-use talkwire_core::wire::client::{Empty, ItemCreate, ResponseCreate, SessionUpdate};
-use talkwire_core::wire::{ClientEvent, Item, Session as Settings};
+use talkwire_core::wire::client::{
+    Empty, ItemCreate, ResponseCreate, SessionUpdate,
+};
+use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
 use talkwire_core::{Client, Options, Session};
 
 use crate::captions::Captions;
@@ -61,6 +63,8 @@ pub(crate) struct Talk {
     session: Session,
     opened: Instant,
     stop: Stop,
+    /// Functions that the server runs by itself.
+    server_tools: Vec<String>,
     pub(crate) record: Record,
     pub(crate) waits: Waits,
     pub(crate) uplink: Option<Uplink>,
@@ -82,6 +86,7 @@ impl Talk {
             session: client.open(options)?,
             opened,
             stop: stop.clone(),
+            server_tools: dialect.table().server_tools.clone(),
             record,
             waits: Waits::default(),
             uplink: None,
@@ -184,6 +189,27 @@ impl Talk {
     /// Asks for a response.
     pub(crate) fn respond(&mut self) -> Result<()> {
         self.send(ClientEvent::ResponseCreate(ResponseCreate::default()))
+    }
+
+    /// Answers each function that an event calls with `output`, and asks to go on once the response
+    /// that called is over.
+    pub(crate) fn answer_calls(&mut self, event: Option<&Event>, output: &str) -> Result<()> {
+        match event.and_then(Event::server) {
+            Some(ServerEvent::OutputItemDone(e)) if self.is_ours(&e.item) => {
+                let call_id = e.item.call_id.as_deref().unwrap_or_default();
+                self.create(Item::function_call_output(call_id, output))
+            }
+            Some(ServerEvent::ResponseDone(e)) => {
+                let called = e.response.output.iter().any(|item| self.is_ours(item));
+                if called { self.respond() } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_ours(&self, item: &Item) -> bool {
+        let name = item.name.as_deref().unwrap_or_default();
+        item.kind == "function_call" && !self.server_tools.iter().any(|tool| tool == name)
     }
 
     /// Makes a turn of the audio sent so far.

@@ -6,7 +6,7 @@ use talkwire_core::audio::format::Format;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::event::{Body, End, Event};
 use talkwire_core::wire::server::Speech;
-use talkwire_core::wire::{ClientEvent, ServerEvent, Session as Settings};
+use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
 
 use super::lines::{Lines, Utterance};
 use super::playout::Playout;
@@ -150,9 +150,8 @@ impl Record {
 
     fn wire(&mut self, at_ms: u64, event: &ServerEvent) {
         match event {
-            ServerEvent::SessionCreated(e) => self.configured(at_ms, &e.session, "session open"),
-            ServerEvent::SessionUpdated(e) => {
-                self.configured(at_ms, &e.session, "settings changed")
+            ServerEvent::SessionCreated(e) | ServerEvent::SessionUpdated(e) => {
+                self.configured(at_ms, &e.session);
             }
             ServerEvent::SpeechStarted(e) => self.speech_started(at_ms, e),
             ServerEvent::SpeechStopped(e) => self.speech_stopped(at_ms, e),
@@ -179,7 +178,7 @@ impl Record {
                 self.all_said(at_ms, &e.item_id, e.transcript.as_deref());
             }
             ServerEvent::AudioDelta(e) => self.audio(at_ms, &e.item_id, &e.audio),
-            ServerEvent::ArgumentsDone(e) => self.called(at_ms, e),
+            ServerEvent::OutputItemDone(e) => self.called(at_ms, &e.item),
             ServerEvent::Error(e) => {
                 self.trouble(at_ms, &e.error.message);
             }
@@ -187,14 +186,18 @@ impl Record {
         }
     }
 
-    fn configured(&mut self, at_ms: u64, session: &Settings, what: &str) {
-        let first = self.settings.0.is_empty();
+    fn configured(&mut self, at_ms: u64, session: &Settings) {
+        let what = match self.settings.0.is_empty() {
+            true => "session open".to_owned(),
+            false => changed(&self.settings, session),
+        };
         self.settings = session.clone();
         let format = self.format("/audio/output/format", self.default_hz.1);
         self.playout.set_format(format);
-        if first || self.sending.start_ms.is_some() {
-            self.mark(at_ms, what);
-            self.captions.line(at_ms, "session", what);
+        // The first settings belong to the opening.
+        if what == "session open" || self.sending.start_ms.is_some() {
+            self.mark(at_ms, &what);
+            self.captions.line(at_ms, "session", &what);
         }
     }
 
@@ -257,13 +260,16 @@ impl Record {
         }
     }
 
-    fn called(&mut self, at_ms: u64, call: &talkwire_core::wire::server::Arguments) {
-        let arguments = call.arguments.clone().unwrap_or_default();
-        let name = call.name.clone().unwrap_or_default();
+    fn called(&mut self, at_ms: u64, item: &Item) {
+        if item.kind != "function_call" {
+            return;
+        }
+        let arguments = item.arguments.clone().unwrap_or_default();
+        let name = item.name.clone().unwrap_or_default();
         let text = format!("{name} is called with {arguments}");
         self.captions.line(at_ms, "tool", &text);
         self.tools.push(ToolCall {
-            call_id: call.call_id.clone(),
+            call_id: item.call_id.clone().unwrap_or_default(),
             name,
             arguments: json_or_text(&arguments),
             output: Value::Null,
@@ -429,19 +435,32 @@ fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 
+/// The settings that people notice.
+const NOTICED: [(&str, &str); 3] = [
+    ("/audio/output/voice", "voice"),
+    ("/audio/output/role", "role"),
+    ("/instructions", "prompt"),
+];
+
 /// What a patch of the session asks for, in a few words.
 fn asked_for(patch: &Settings) -> Option<String> {
-    let names = [
-        ("/audio/output/voice", "voice"),
-        ("/audio/output/role", "role"),
-        ("/instructions", "prompt"),
-    ];
-    let words = names.iter().filter_map(|(pointer, name)| {
+    let words = NOTICED.iter().filter_map(|(pointer, name)| {
         let value = patch.pointer(pointer)?.as_str()?;
         Some(format!("{name} \"{value}\""))
     });
     let words: Vec<_> = words.collect();
     (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// What is new in acknowledged settings, in a few words.
+fn changed(before: &Settings, after: &Settings) -> String {
+    let is_new = |pointer: &&str| before.pointer(pointer) != after.pointer(pointer);
+    let new = NOTICED.iter().filter(|(pointer, _)| is_new(pointer));
+    let names: Vec<_> = new.map(|(_, name)| *name).collect();
+    if names.is_empty() {
+        return "settings changed".to_owned();
+    }
+    format!("new {}", names.join(", "))
 }
 
 /// Puts the length of base64 audio in its place, wherever it is.
