@@ -40,7 +40,11 @@ async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
     session.close();
     let end = session.closed().await;
     println!("end: {}", end.message);
-    if end.expected { Ok(()) } else { Err(end.to_error().into()) }
+    if end.expected {
+        Ok(())
+    } else {
+        Err(end.to_error().into())
+    }
 }
 
 /// Prints the deltas of one answer.

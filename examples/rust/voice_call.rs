@@ -47,7 +47,11 @@ fn call(url: &str) -> Result<(), Box<dyn Error>> {
     session.close();
     let end = Runtime::shared()?.block_on(session.closed());
     println!("end: {}", end.message);
-    if answer_ms > 0 && end.expected { Ok(()) } else { Err("no spoken answer".into()) }
+    if answer_ms > 0 && end.expected {
+        Ok(())
+    } else {
+        Err("no spoken answer".into())
+    }
 }
 
 /// Sends a frame every 20 ms and reads events in between; returns how long the answer lasts.

@@ -136,7 +136,7 @@ impl Picture {
         for (i, utterance) in own.iter().enumerate() {
             let (from, to) = (self.x(utterance.start_ms), self.x(utterance.end_ms));
             let next = own.get(i + 1).map(|next| self.x(next.start_ms));
-            let room = next.unwrap_or(self.width() - 8.0) - from - 10.0;
+            let room = next.unwrap_or_else(|| self.width() - 8.0) - from - 10.0;
             let wrapped = wrap(&utterance.text, room, LABEL_LINES);
             lines = lines.max(wrapped.len());
             let shape = format!(

@@ -1,7 +1,7 @@
 //! Programs that recognise and speak, if they are installed.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use talkwire_core::error::{Error, Kind, Result};
@@ -107,9 +107,8 @@ fn choose(is_there: impl Fn(&str) -> bool) -> Result<Programs> {
     }
 }
 
-fn is_program(path: &PathBuf) -> bool {
+fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    let path: &Path = path;
     path.metadata()
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }

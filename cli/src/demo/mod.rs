@@ -8,6 +8,8 @@
 mod live;
 mod order;
 
+use std::path::Path;
+
 use serde_json::Value;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::error::{Error, Kind, Result};
@@ -47,9 +49,7 @@ pub(crate) fn run(args: &Demo, stop: &Stop) -> i32 {
     }
     match result["artifacts"]["call.wav"].as_str() {
         Some(path) => {
-            let dir = std::path::Path::new(path)
-                .parent()
-                .unwrap_or(std::path::Path::new("."));
+            let dir = Path::new(path).parent().unwrap_or_else(|| Path::new("."));
             let line = format!(
                 "recording, transcripts, events and picture of the call are in {}",
                 dir.display()
@@ -75,7 +75,8 @@ fn demo(args: &Demo, stop: &Stop) -> Result<(i32, Value)> {
         captions.line(0, "live", &programs.to_string());
     }
     let mut options = Options::default();
-    options.session = order.settings(programs.as_ref().map(Programs::input_hz));
+    let input_hz = programs.as_ref().map(Programs::input_hz);
+    options.session.merge(&order.settings(input_hz));
     let client = Client::new().url(server.url());
     let dialect = Dialect::default_dialect();
     let mut talk = Talk::open(&client, &dialect, options, captions, stop)?;

@@ -14,17 +14,13 @@ pub(crate) mod record;
 pub(crate) mod uplink;
 pub(crate) mod waits;
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use talkwire_core::dialect::Dialect;
 use talkwire_core::error::Result;
 use talkwire_core::event::{End, Event};
 use talkwire_core::runtime::mailbox::Next;
-use talkwire_core::wire::client::{
-    Empty, ItemCreate, ResponseCreate, SessionUpdate,
-};
+use talkwire_core::wire::client::{Empty, ItemCreate, ResponseCreate, SessionUpdate};
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
 use talkwire_core::{Client, Options, Session};
 
@@ -63,6 +59,8 @@ pub(crate) struct Talk {
     session: Session,
     opened: Instant,
     stop: Stop,
+    /// Whether nothing was asked of the session first.
+    is_configured: bool,
     /// Functions that the server runs by itself.
     server_tools: Vec<String>,
     pub(crate) record: Record,
@@ -86,6 +84,7 @@ impl Talk {
             session: client.open(options)?,
             opened,
             stop: stop.clone(),
+            is_configured: patch.0.is_empty(),
             server_tools: dialect.table().server_tools.clone(),
             record,
             waits: Waits::default(),
@@ -103,22 +102,19 @@ impl Talk {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Goes on until the session is configured.
+    /// Goes on until the session is configured, which is known when the events that say so are read
+    /// and not before: the formats of the audio depend on them.
     pub(crate) fn wait_until_open(&mut self) -> Result<Option<Over>> {
-        let over = self.go_on(|talk, _| {
-            Ok(if talk.is_open() {
-                Step::HangUp
-            } else {
-                Step::GoOn
+        let is_configured = self.is_configured;
+        let over = self.go_on(|_, event| {
+            Ok(match event.and_then(Event::server) {
+                Some(ServerEvent::SessionCreated(_)) if is_configured => Step::HangUp,
+                // Refused settings leave those of the server.
+                Some(ServerEvent::SessionUpdated(_) | ServerEvent::Error(_)) => Step::HangUp,
+                _ => Step::GoOn,
             })
         })?;
         Ok(Some(over).filter(|over| *over != Over::HungUp))
-    }
-
-    fn is_open(&self) -> bool {
-        let opened = pin!(self.session.opened());
-        let mut context = Context::from_waker(Waker::noop());
-        matches!(opened.poll(&mut context), Poll::Ready(Ok(())))
     }
 
     /// Lets the call go on; `step` sees each event, and is called without one now and then.

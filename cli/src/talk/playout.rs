@@ -36,14 +36,14 @@ impl Playout {
 
     /// Samples per second of both tracks.
     pub(crate) fn rate_hz(&self) -> u32 {
-        self.rate_hz.unwrap_or(self.format.rate_hz())
+        self.rate_hz.unwrap_or_else(|| self.format.rate_hz())
     }
 
     /// A piece arrives; returns from when to when it is heard.
     pub(crate) fn received(&mut self, at_ms: u64, bytes: &[u8]) -> Result<(u64, u64)> {
         let mut samples = Vec::new();
         codec::decode_into(self.format, bytes, &mut samples);
-        let rate_hz = *self.rate_hz.get_or_insert(self.format.rate_hz());
+        let rate_hz = *self.rate_hz.get_or_insert_with(|| self.format.rate_hz());
         if rate_hz != self.format.rate_hz() {
             samples = resample(&samples, self.format.rate_hz(), rate_hz)?;
         }

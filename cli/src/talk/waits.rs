@@ -55,7 +55,7 @@ impl Waits {
             }
             ServerEvent::TranscriptionFailed(e) => {
                 self.unheard.remove(&e.item_id);
-                self.failure.get_or_insert(e.error.message.clone());
+                self.failure.get_or_insert_with(|| e.error.message.clone());
             }
             ServerEvent::ResponseCreated(e) => {
                 self.is_owed = false;
@@ -81,7 +81,7 @@ impl Waits {
                 let details = response.status_details.as_ref();
                 let message = details.and_then(|d| d.pointer("/error/message")?.as_str());
                 let message = message.unwrap_or("the server failed to answer");
-                self.failure.get_or_insert(message.to_owned());
+                self.failure.get_or_insert_with(|| message.to_owned());
             }
             Some("cancelled") => {}
             _ => self.answers += 1,
@@ -90,7 +90,7 @@ impl Waits {
 
     /// An error of the server. A request that it may be about will not be answered.
     fn fail(&mut self, message: &str) {
-        self.failure.get_or_insert(message.to_owned());
+        self.failure.get_or_insert_with(|| message.to_owned());
         if self.running.is_empty() {
             self.asked = 0;
         }

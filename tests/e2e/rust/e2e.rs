@@ -35,8 +35,7 @@ fn patch() -> Settings {
 }
 
 async fn play(url: &str, pcm: &[u8]) -> Done {
-    let mut options = Options::default();
-    options.seed = Some(1);
+    let mut options = Options::from_json(r#"{"seed": 1}"#)?;
     options.session = patch()
         .modality(Modality::Text)
         .instructions("Be brief.")
@@ -55,7 +54,9 @@ async fn play(url: &str, pcm: &[u8]) -> Done {
     while let Some(event) = session.next().await {
         println!("{}", event.json());
     }
-    let end = session.end().ok_or("a session that gives no events has ended")?;
+    let end = session
+        .end()
+        .ok_or("a session that gives no events has ended")?;
     println!("END {}", end.to_json());
     Ok(())
 }

@@ -1,0 +1,145 @@
+use std::path::Path;
+
+use serde_json::Value;
+use talkwire_core::audio::level::rms_dbfs;
+use talkwire_core::audio::wav::Wav;
+
+use crate::world::{Ran, assert_shape, folder, talkwire, text};
+
+const LINES: &str = include_str!("../../../examples/audio/lines.json");
+
+/// Half a turn's closing silence: the detector is that exact, and a busy machine that late.
+const TOLERANCE_MS: u64 = 250;
+
+#[test]
+fn the_demo_holds_the_whole_call_and_leaves_its_artifacts() {
+    let out = folder("demo");
+    let ran = Ran::of(talkwire().args(["demo", "--json", "--out", text(&out)]));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    let result = ran.json();
+    assert_shape(&result);
+    assert_eq!(
+        (&result["ok"], &result["end"]["mid_turn"]),
+        (&true.into(), &false.into())
+    );
+    transcript_is_that_of_the_lines(&result);
+    let calls = result["tool_calls"].as_array().expect("calls");
+    assert_eq!((calls.len(), &calls[0]["name"]), (1, &"place_order".into()));
+    assert_eq!(calls[0]["output"]["order"], 42);
+    let path = |name: &str| {
+        let path = result["artifacts"][name].as_str();
+        Path::new(path.unwrap_or_else(|| panic!("no {name}"))).to_owned()
+    };
+    recording_is_as_heard(&path("call.wav"), &result);
+    events_are_complete(&path("events.jsonl"));
+    let read = |name: &str| std::fs::read_to_string(path(name)).expect("reads");
+    let transcript: Value = serde_json::from_str(&read("transcript.json")).expect("JSON");
+    assert_eq!(transcript["transcript"], result["transcript"]);
+    let vtt = read("transcript.vtt");
+    assert!(
+        vtt.starts_with("WEBVTT\n\n") && vtt.matches(" --> ").count() == 6,
+        "{vtt}"
+    );
+    assert_eq!(vtt.matches("<v customer>").count(), 3);
+    let svg = read("timeline.svg");
+    for wanted in [
+        "Customer",
+        "Agent",
+        "Events",
+        "Tools",
+        "place_order",
+        "new voice",
+        "5 s",
+    ] {
+        assert!(svg.contains(wanted), "no {wanted}");
+    }
+}
+
+fn transcript_is_that_of_the_lines(result: &Value) {
+    let lines: Value = serde_json::from_str(LINES).expect("JSON");
+    let lines = lines["ru"].as_array().expect("lines");
+    let said = result["transcript"].as_array().expect("lines");
+    assert_eq!(said.len(), lines.len());
+    for (said, line) in said.iter().zip(lines) {
+        assert_eq!(
+            (&said["role"], &said["text"]),
+            (&line["role"], &line["text"])
+        );
+        let ms = |value: &Value| value.as_u64().unwrap_or_default();
+        let lasts_ms = ms(&said["end_ms"]) - ms(&said["start_ms"]);
+        let wanted_ms = match line["duration_ms"].as_u64() {
+            Some(ms) => ms,
+            None => ms(&line["end_ms"]) - ms(&line["start_ms"]),
+        };
+        assert!(lasts_ms.abs_diff(wanted_ms) < TOLERANCE_MS, "{said} {line}");
+    }
+}
+
+/// Each party is heard on its side while it speaks, and the other side is quiet then.
+fn recording_is_as_heard(path: &Path, result: &Value) {
+    let wav = Wav::read(path).expect("reads");
+    assert_eq!((wav.channels, wav.rate_hz), (2, 24_000));
+    let side = |offset: usize| -> Vec<i16> {
+        wav.samples
+            .iter()
+            .skip(offset)
+            .step_by(2)
+            .copied()
+            .collect()
+    };
+    let (customer, agent) = (side(0), side(1));
+    for line in result["transcript"].as_array().expect("lines") {
+        let at = |key: &str| line[key].as_u64().expect("a time") as usize * 24;
+        let (own, other) = match line["role"].as_str() {
+            Some("customer") => (&customer, &agent),
+            _ => (&agent, &customer),
+        };
+        let (from, to) = (at("start_ms"), at("end_ms").min(own.len()));
+        assert!(rms_dbfs(&own[from..to]) > -30.0, "{line}");
+        let to = to.min(other.len());
+        assert!(from >= to || rms_dbfs(&other[from..to]) < -50.0, "{line}");
+    }
+}
+
+fn events_are_complete(path: &Path) {
+    let text = std::fs::read_to_string(path).expect("reads");
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let count = |name: &str| rows.iter().filter(|row| row["type"] == name).count();
+    assert_eq!((count("session.created"), count("end")), (1, 1));
+    assert_eq!(count("session.update"), 2);
+    assert_eq!(count("response.done"), 4);
+    let audio = rows
+        .iter()
+        .filter(|row| row["type"] == "response.output_audio.delta");
+    for row in audio {
+        assert!(
+            row["audio_ms"].is_u64() && row.get("delta").is_none(),
+            "{row}"
+        );
+    }
+    assert!(
+        rows.iter()
+            .all(|row| row["at_ms"].is_u64() && row["direction"].is_string())
+    );
+}
+
+#[test]
+fn live_without_its_programs_names_the_packages() {
+    let ran = Ran::of(
+        talkwire()
+            .env("PATH", "/nowhere")
+            .args(["demo", "--live", "--json"]),
+    );
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("pocketsphinx-en-us") && ran.stderr.contains("flite"),
+        "{ran:?}"
+    );
+    assert_shape(&ran.json());
+    let russian = Ran::of(talkwire().args(["demo", "--live", "--lang", "ru"]));
+    assert_eq!(russian.code, Some(1));
+    assert!(russian.stderr.contains("--lang en"), "{russian:?}");
+}

@@ -1,0 +1,7 @@
+//! The `talkwire` command as a user runs it.
+
+mod call;
+mod demo;
+mod examples;
+mod serve;
+mod world;

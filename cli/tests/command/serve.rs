@@ -1,0 +1,95 @@
+use crate::world::{Ran, Server, assert_shape, call, folder, talkwire, text};
+
+#[test]
+fn the_first_line_is_the_url_and_a_text_turn_is_echoed() {
+    let server = Server::start(&[]);
+    assert!(server.url.starts_with("ws://127.0.0.1:"), "{}", server.url);
+    assert!(server.url.ends_with("/v1/realtime"), "{}", server.url);
+    let ran = call(&server.url, &["--text", "good day"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let result = ran.json();
+    assert_shape(&result);
+    assert_eq!(result["ok"], true);
+    let texts: Vec<_> = result["transcript"].as_array().expect("lines").iter();
+    let texts: Vec<_> = texts
+        .map(|l| (l["role"].as_str(), l["text"].as_str()))
+        .collect();
+    let said = Some("good day");
+    assert_eq!(texts, [(Some("customer"), said), (Some("agent"), said)]);
+    assert_eq!(result["end"]["why"], "closed");
+}
+
+#[test]
+fn both_signals_end_it_cleanly() {
+    for signal in ["INT", "TERM"] {
+        let status = Server::start(&[]).signal(signal);
+        assert_eq!(status.code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn every_profile_brain_and_pacing_of_the_help_can_be_chosen() {
+    let server = Server::start(&[
+        "--profile",
+        "openai",
+        "--brain",
+        "loop",
+        "--ears",
+        "none",
+        "--voice",
+        "tone",
+        "--pacing",
+        "realtime",
+        "--lifetime",
+        "60",
+        "--max-sessions",
+        "3",
+    ]);
+    let ran = call(&server.url, &["--dialect", "openai", "--text", "again"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.json()["transcript"][1]["text"], "again");
+}
+
+#[test]
+fn an_error_in_a_script_names_file_line_and_what_was_expected() {
+    let script = folder("script_error").join("order.yaml");
+    std::fs::write(&script, "turns:\n  - when: {user: any}\n    sai: hello\n").expect("written");
+    let ran = Ran::of(talkwire().args(["serve", "--script", text(&script)]));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert!(ran.stderr.contains("order.yaml:3"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("sai") && ran.stderr.contains("say"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn an_unknown_name_or_a_remote_address_is_refused_with_a_sentence() {
+    for (args, wanted) in [
+        (["--brain", "clever"], "echo"),
+        (["--profile", "nobody"], "nobody"),
+        (["--listen", "0.0.0.0:0"], "0.0.0.0"),
+        (["--script", "/no/such/file.yaml"], "file.yaml"),
+    ] {
+        let ran = Ran::of(talkwire().arg("serve").args(args));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(wanted), "{ran:?}");
+    }
+}
+
+#[test]
+fn tls_serves_wss_and_a_call_trusts_only_what_it_is_told_to() {
+    let folder = folder("tls");
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let server = Server::start(&["--tls", "--cert", text(&cert), "--key", text(&key)]);
+    assert!(server.url.starts_with("wss://"), "{}", server.url);
+    let trusted = call(&server.url, &["--text", "hi", "--ca", text(&cert)]);
+    assert_eq!(trusted.code, Some(0), "{trusted:?}");
+    let untrusted = call(&server.url, &["--text", "hi"]);
+    assert_eq!(untrusted.code, Some(1));
+    assert_eq!(untrusted.json()["end"]["why"], "tls", "{untrusted:?}");
+}
