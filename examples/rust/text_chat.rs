@@ -26,11 +26,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
-    let mut options = Options::default();
-    options.session = Settings::new()
+    let session = Client::new().url(url).connect(Options::default()).await?;
+    let settings = Settings::new()
         .modality(Modality::Text)
         .instructions("You are a friendly assistant. Be brief.");
-    let session = Client::new().url(url).connect(options).await?;
+    session.update(settings)?.await?;
     for question in ["Hello!", "What can you do?"] {
         println!("customer: {question}");
         session.send_text(question)?;

@@ -36,10 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn call(url: &str) -> Result<(), Box<dyn Error>> {
-    let mut options = Options::default();
-    options.session = Settings::new().modality(Modality::Audio).server_vad(500);
-    let client = Client::new().url(url);
-    let session = Runtime::shared()?.block_on(client.connect(options))?;
+    let session = Runtime::shared()?.block_on(dial(url))?;
     let wav = Wav::read(Path::new(FILE))?;
     let samples = resample(&wav.to_mono(), wav.rate_hz, RATE_HZ)?;
     let answer_ms = speak_and_listen(&session, &samples)?;
@@ -52,6 +49,13 @@ fn call(url: &str) -> Result<(), Box<dyn Error>> {
     } else {
         Err("no spoken answer".into())
     }
+}
+
+async fn dial(url: &str) -> Result<Session, Box<dyn Error>> {
+    let session = Client::new().url(url).connect(Options::default()).await?;
+    let settings = Settings::new().modality(Modality::Audio).server_vad(500);
+    session.update(settings)?.await?;
+    Ok(session)
 }
 
 /// Sends a frame every 20 ms and reads events in between; returns how long the answer lasts.

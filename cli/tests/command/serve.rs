@@ -10,9 +10,9 @@ fn the_first_line_is_the_url_and_a_text_turn_is_echoed() {
     let result = ran.json();
     assert_shape(&result);
     assert_eq!(result["ok"], true);
-    let texts: Vec<_> = result["transcript"].as_array().expect("lines").iter();
-    let texts: Vec<_> = texts
-        .map(|l| (l["role"].as_str(), l["text"].as_str()))
+    let lines = result["transcript"].as_array().expect("lines").iter();
+    let texts: Vec<_> = lines
+        .map(|line| (line["role"].as_str(), line["text"].as_str()))
         .collect();
     let said = Some("good day");
     assert_eq!(texts, [(Some("customer"), said), (Some("agent"), said)]);
