@@ -98,8 +98,12 @@ impl LocalServer {
         // An error means that nothing listens any more.
         let _ = self.stop.send(true);
         let _ = self.stopped.recv_timeout(limit);
-        // Not `drop`: that would panic inside another runtime.
-        runtime.shutdown_background();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            // Waiting for the threads would panic inside another runtime.
+            runtime.shutdown_background();
+        } else {
+            runtime.shutdown_timeout(limit);
+        }
     }
 }
 
