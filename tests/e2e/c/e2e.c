@@ -37,8 +37,9 @@ static void fail(const char *what, tw_error *err) {
     if ((call) != TW_OK) fail(#call, err);    \
   } while (0)
 
-/* Prints events up to and including the first of that type. Remembers the call that was asked for. */
-static void until(int32_t type, char *call_id, size_t size) {
+/* Prints events up to and including the first of one of two types. Remembers the call that was asked
+ * for. */
+static void until_either(int32_t type, int32_t other, char *call_id, size_t size) {
   for (;;) {
     tw_event *event = NULL;
     tw_error *err = NULL;
@@ -52,8 +53,12 @@ static void until(int32_t type, char *call_id, size_t size) {
     if (call_id && this_type == TW_EVENT_RESPONSE_FUNCTION_CALL_ARGUMENTS_DONE)
       snprintf(call_id, size, "%s", tw_event_call_id(event).ptr);
     tw_event_free(event);
-    if (this_type == type) return;
+    if (this_type == type || this_type == other) return;
   }
+}
+
+static void until(int32_t type, char *call_id, size_t size) {
+  until_either(type, type, call_id, size);
 }
 
 static void ask(const char *text, char *call_id, size_t size) {
@@ -127,7 +132,8 @@ int main(int argc, char **argv) {
   spoken_turn(pcm);
   tool_call();
   DO(tw_session_update(session, CHANGE, TW_NTS, &err));
-  until(TW_EVENT_SESSION_UPDATED, NULL, 0);
+  /* Where the voice is fixed once it was heard, the answer is an error. */
+  until_either(TW_EVENT_SESSION_UPDATED, TW_EVENT_ERROR, NULL, 0);
   error_and_close();
   tw_session_free(session);
   return 0;

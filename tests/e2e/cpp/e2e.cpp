@@ -27,15 +27,16 @@ constexpr auto change =
 constexpr std::size_t chunk_bytes = 960;
 constexpr talkwire::milliseconds patience = 30s;
 
-// Prints events up to and including the first of that type. Returns the call that was asked for.
-std::string until(talkwire::Session &session, std::int32_t type) {
+// Prints events up to and including the first of one of two types. Returns the call that was asked
+// for.
+std::string until(talkwire::Session &session, std::int32_t type, std::int32_t other = -1) {
   std::string call_id;
   for (;;) {
     auto event = session.next_event(patience);
     if (!event) throw std::runtime_error("no event " + std::to_string(type));
     std::cout << event->json() << '\n';
     if (event->type() == TW_EVENT_RESPONSE_FUNCTION_CALL_ARGUMENTS_DONE) call_id = event->call_id();
-    if (event->type() == type) return call_id;
+    if (event->type() == type || event->type() == other) return call_id;
   }
 }
 
@@ -75,7 +76,8 @@ void run(const std::string &url, const std::string &pcm) {
   spoken_turn(session, pcm);
   tool_call(session);
   session.update(change);
-  until(session, TW_EVENT_SESSION_UPDATED);
+  // Where the voice is fixed once it was heard, the answer is an error.
+  until(session, TW_EVENT_SESSION_UPDATED, TW_EVENT_ERROR);
   session.send_json(R"({"type":"no.such.event","event_id":"bad"})");
   until(session, TW_EVENT_ERROR);
   session.close(patience);
