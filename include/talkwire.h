@@ -819,7 +819,8 @@ TW_API tw_status tw_session_open(struct tw_runtime *runtime,
 
 /**
  * Asks for the end and returns at once: what was sent before still goes out, then the connection is
- * closed properly. From now on sending fails with TW_ERR_CLOSED. Closing twice is one close.
+ * closed properly; a session that is not open yet is broken off. From now on sending fails with
+ * TW_ERR_CLOSED. Closing twice is one close.
  *
  * @param session     the session
  * @param timeout_ms  milliseconds for all of it; 0 breaks off

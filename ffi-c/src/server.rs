@@ -157,7 +157,10 @@ pub unsafe extern "C" fn tw_local_server_start(
 ) -> tw_status {
     guard::done("tw_local_server_start", err, || {
         let config = text::optional(config, len, "config")?;
-        let wanted: Wanted = config.map_or(Ok(Wanted::default()), |c| text::json(c, "config"))?;
+        let wanted: Wanted = match config {
+            Some(config) => text::json(config, "config")?,
+            None => Wanted::default(),
+        };
         let config = wanted.config()?;
         handle::put(server, "server", || {
             let server = LocalServer::start(config)?;
