@@ -17,6 +17,7 @@ pub mod end;
 pub mod error;
 pub mod event;
 pub mod event_types;
+pub mod push;
 pub mod runtime;
 pub mod server;
 pub mod session;

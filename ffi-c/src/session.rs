@@ -1,15 +1,15 @@
-//! Sessions, and how their events are delivered.
+//! Sessions.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use talkwire_core::runtime::dispatch::{Handler, in_callback};
+use talkwire_core::runtime::dispatch::in_callback;
 use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::session::Pending;
-use talkwire_core::{End, Error, Event, Kind, Result, Session};
+use talkwire_core::{Error, Kind, Result, Session};
 
 use crate::config::tw_config;
 use crate::end::tw_end;
@@ -17,6 +17,7 @@ use crate::error::{TW_AGAIN, TW_CLOSED, TW_OK, tw_error, tw_status};
 use crate::event::tw_event;
 use crate::guard;
 use crate::handle::{self, Handle, Mark};
+use crate::push::{Owner, Push, Silence, tw_callbacks};
 use crate::runtime::tw_runtime;
 use crate::text;
 
@@ -34,126 +35,6 @@ impl Handle for tw_session {
 
     fn mark(&self) -> &Mark {
         &self.mark
-    }
-}
-
-/// Where the events of a session go. Begin with TW_CALLBACKS_INIT; every function may be NULL.
-///
-/// Calls come one at a time, on a thread of the runtime, and must return soon: other sessions wait.
-/// They must not throw or jump out.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct tw_callbacks {
-    /// Bytes of this struct, as the caller knows it; set by TW_CALLBACKS_INIT.
-    pub struct_size: usize,
-    /// An event. It belongs to the library: tw_event_retain() keeps it beyond the call.
-    pub on_event: Option<
-        unsafe extern "C" fn(
-            user_data: *mut c_void,
-            session: *mut tw_session,
-            event: *const tw_event,
-        ),
-    >,
-    /// The end; the last call for this session. It belongs to the library: tw_end_retain() keeps it.
-    pub on_closed: Option<
-        unsafe extern "C" fn(user_data: *mut c_void, session: *mut tw_session, end: *const tw_end),
-    >,
-    /// Nothing will be called any more: free what user_data points to.
-    pub drop: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// Passed to all three.
-    pub user_data: *mut c_void,
-}
-
-/// Tells whoever waits that the callbacks of a session are over.
-#[derive(Debug, Default)]
-struct Silence {
-    is_reached: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Silence {
-    fn reach(&self) {
-        *self
-            .is_reached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, within: Duration) -> bool {
-        let lock = self
-            .is_reached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(lock, within, |done| !*done);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-/// The caller's user data, which is dropped exactly once however things go.
-struct Owner {
-    callbacks: tw_callbacks,
-    silence: Arc<Silence>,
-}
-
-// Safety: by contract the functions may be called on any thread, one at a time.
-unsafe impl Send for Owner {}
-
-impl Owner {
-    /// Copies the caller's struct as far as this version knows it.
-    fn new(callbacks: *const tw_callbacks) -> Result<Option<Self>> {
-        if callbacks.is_null() {
-            return Ok(None);
-        }
-        // Safety: not NULL; the size comes first, and tells whether the rest is there.
-        let size = unsafe { (*callbacks).struct_size };
-        if size < size_of::<tw_callbacks>() {
-            let message = "the callbacks have no size: begin with TW_CALLBACKS_INIT";
-            return Err(Error::new(Kind::Argument, message));
-        }
-        Ok(Some(Self {
-            // Safety: as long as this version's struct, see above.
-            callbacks: unsafe { *callbacks },
-            silence: Arc::default(),
-        }))
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        if let Some(drop) = self.callbacks.drop {
-            // Safety: by contract callable with this user data; nothing is called after it.
-            unsafe { drop(self.callbacks.user_data) };
-        }
-        self.silence.reach();
-    }
-}
-
-/// Hands events to the caller's functions.
-struct Push {
-    owner: Owner,
-    session: Arc<tw_session>,
-}
-
-impl Handler for Push {
-    fn on_event(&mut self, event: &Event) {
-        let Some(on_event) = self.owner.callbacks.on_event else {
-            return;
-        };
-        let event = Arc::new(tw_event::new(event.clone()));
-        let session = Arc::as_ptr(&self.session).cast_mut();
-        // Safety: by contract callable; both objects outlive the call.
-        unsafe { on_event(self.owner.callbacks.user_data, session, Arc::as_ptr(&event)) };
-    }
-
-    fn on_closed(&mut self, end: &End) {
-        let Some(on_closed) = self.owner.callbacks.on_closed else {
-            return;
-        };
-        let end = Arc::new(tw_end::new(end.clone()));
-        let session = Arc::as_ptr(&self.session).cast_mut();
-        // Safety: as above.
-        unsafe { on_closed(self.owner.callbacks.user_data, session, Arc::as_ptr(&end)) };
     }
 }
 

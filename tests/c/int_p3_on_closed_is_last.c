@@ -13,14 +13,14 @@ static void close_when_answered(record *r, tw_session *session, const tw_event *
     OK(tw_session_close(session, PATIENCE_MS, &err));
 }
 
+static pthread_t stopper;
+
 static void stop_the_server(record *r, tw_session *session, const tw_event *event) {
   (void)session;
   if (tw_event_type(event) != TW_EVENT_SESSION_UPDATED) return;
   /* It waits, so a callback must not: another thread does it. */
-  pthread_t thread;
-  CHECK(pthread_create(&thread, NULL, (void *(*)(void *))(void (*)(void))tw_local_server_free,
+  CHECK(pthread_create(&stopper, NULL, (void *(*)(void *))(void (*)(void))tw_local_server_free,
                        r->extra) == 0);
-  pthread_detach(thread);
 }
 
 static void run(void (*act)(record *, tw_session *, const tw_event *), int owns_server) {
@@ -43,7 +43,10 @@ static void run(void (*act)(record *, tw_session *, const tw_event *), int owns_
   tw_config_free(config);
   finish(runtime);
   record_check(&r, 1);
-  if (!owns_server) tw_local_server_free(server);
+  if (owns_server)
+    CHECK(pthread_join(stopper, NULL) == 0);
+  else
+    tw_local_server_free(server);
 }
 
 int main(void) {
