@@ -148,7 +148,7 @@ fn a_credential_that_lies_around_is_not_sent_to_a_local_server() {
 }
 
 #[test]
-fn no_server_and_a_silent_server_end_with_a_reason() {
+fn no_server_is_an_end_with_a_reason() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = free.local_addr().expect("an address").port();
     drop(free);
