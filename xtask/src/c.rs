@@ -22,6 +22,8 @@ const WARNINGS: &[&str] = &[
     "-pthread",
 ];
 const SKIPPED: i32 = 77;
+/// What the Rust standard library keeps for the life of the process.
+const SUPPRESSIONS: &str = "tests/c/valgrind.supp";
 
 /// C or C++.
 #[derive(Clone, Copy)]
@@ -184,6 +186,10 @@ pub(crate) fn valgrind(plan: &Plan) -> Done<Outcome> {
             "--show-leak-kinds=definite,possible",
             "--errors-for-leak-kinds=definite,possible",
         ])
+        .arg(format!(
+            "--suppressions={}",
+            sh::root().join(SUPPRESSIONS).display()
+        ))
         .arg(out(program, "plain")?)
         .env("TALKWIRE_VALGRIND", "1");
         execute(plan, &name, run, &mut outcome)?;

@@ -1,9 +1,10 @@
 //! One connection's protocol life, and why it ended.
 //!
 //! ```text
-//! Idle -> Dialing -> Greeting -> Configuring -> Open -> Closing -> Closed
-//!            |          |            |           |         ^
-//!            +----------+------------+-----------+---------+   (loss goes to Closed at once)
+//! Idle -> Dialing -> Greeting -> Configuring -> Open -> Closing -> Aborting -> Closed
+//!            |          |            |           |         |          ^          ^
+//!            +----------+------------+-----------+---------+----------+----------+
+//!            (a loss goes to Closed at once; Aborting waits only for the report of the drop)
 //! ```
 
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ enum State {
     Configuring { since: Instant },
     Open { since: Instant },
     Closing { until: Instant, asked: Asked },
+    Aborting { asked: Asked },
     Closed,
 }
 
@@ -78,7 +80,10 @@ impl Link {
     }
 
     pub(super) fn is_ending(&self) -> bool {
-        matches!(self.state, State::Closing { .. } | State::Closed)
+        matches!(
+            self.state,
+            State::Closing { .. } | State::Aborting { .. } | State::Closed
+        )
     }
 
     pub(super) fn dial(&mut self) {
@@ -118,6 +123,15 @@ impl Link {
         }
     }
 
+    /// The socket is being dropped; what is left to come is the report of that.
+    pub(super) fn abort(&mut self, reason: Asked) {
+        let asked = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Closing { asked, .. } | State::Aborting { asked } => asked,
+            _ => reason,
+        };
+        self.state = State::Aborting { asked };
+    }
+
     pub(super) fn remember(&mut self, event: &ErrorEvent) {
         self.last_error = Some(event.error.clone());
     }
@@ -129,6 +143,7 @@ impl Link {
             | State::Dialing
             | State::Configuring { .. }
             | State::Open { .. }
+            | State::Aborting { .. }
             | State::Closed => None,
         }
     }
@@ -137,14 +152,10 @@ impl Link {
         self.deadline().is_some_and(|until| now >= until)
     }
 
-    pub(super) fn is_greeting(&self) -> bool {
-        matches!(self.state, State::Greeting { .. })
-    }
-
     /// Ends the link and says why. Called once: a closed link takes no inputs.
     pub(super) fn down(&mut self, now: Instant, down: &Down, dialect: &Dialect) -> Verdict {
         let before = std::mem::replace(&mut self.state, State::Closed);
-        if let State::Closing { asked, .. } = before {
+        if let State::Closing { asked, .. } | State::Aborting { asked } = before {
             return Verdict::of_our_close(asked, down);
         }
         match down {

@@ -134,6 +134,11 @@ impl Engine {
             .min()
     }
 
+    /// The format of the audio we send, as the server acknowledged it.
+    pub fn input_format(&self) -> crate::audio::format::Format {
+        self.config.input_format(&self.dialect)
+    }
+
     fn open(&mut self, now: Instant, fx: &mut Effects) {
         self.opened = Some(now);
         self.link.dial();
@@ -149,15 +154,14 @@ impl Engine {
         if self.link.is_ending() {
             return;
         }
-        let was_open = self.link.is_open();
+        let id = self.link.id();
+        if self.link.is_open() {
+            self.link.close(until(now, grace_ms), asked);
+            return fx.push(Effect::Hangup(id));
+        }
         // Before it is open there is nobody to say goodbye to, nor to wait for.
-        let until = if was_open { until(now, grace_ms) } else { now };
-        self.link.close(until, asked);
-        fx.push(if was_open {
-            Effect::Hangup(self.link.id())
-        } else {
-            Effect::Abort(self.link.id())
-        });
+        self.link.abort(asked);
+        fx.push(Effect::Abort(id));
     }
 
     fn slow_reader(&mut self, now: Instant, fx: &mut Effects) {
@@ -171,22 +175,13 @@ impl Engine {
     fn timeout(&mut self, now: Instant, fx: &mut Effects) {
         let overdue = self.requests.overdue(now);
         answer(overdue, fx);
-        if !self.link.is_overdue(now) {
-            return;
-        }
-        if self.link.is_greeting() {
+        if self.link.is_overdue(now) {
+            // A closing handshake that took too long is still the close that was asked for.
             let message = "the server accepted the connection and sent no session.created in time";
             self.link
-                .close(now, Asked::Us(Error::new(Kind::Timeout, message)));
+                .abort(Asked::Us(Error::new(Kind::Timeout, message)));
+            fx.push(Effect::Abort(self.link.id()));
         }
-        let id = self.link.id();
-        fx.push(Effect::Abort(id));
-        // The driver reports the drop, but the end does not wait for it.
-        let down = Down::Failed(Error::new(
-            Kind::Timeout,
-            "the closing handshake took too long",
-        ));
-        self.down(now, &down, Unsent::default(), fx);
     }
 
     fn down(&mut self, now: Instant, down: &Down, unsent: Unsent, fx: &mut Effects) {
@@ -598,6 +593,16 @@ mod tests {
             fx
         }
 
+        /// The driver's report of a socket that was dropped with two commands unsent.
+        fn dropped(&mut self) -> Effects {
+            let down = Down::Failed(Error::new(Kind::Lost, "aborted"));
+            let unsent = Unsent {
+                audio_ms: 0,
+                commands: 2,
+            };
+            self.input(Input::LinkDown(LINK, down, unsent))
+        }
+
         fn server(&mut self, event: Value) -> Effects {
             self.input(Input::Text(LINK, event.to_string().into()))
         }
@@ -639,6 +644,8 @@ mod tests {
         bench.input(Input::LinkUp(LINK));
         bench.now = bench.engine.deadline().expect("armed");
         let fx = bench.input(Input::Timeout);
+        assert!(matches!(&fx[..], [Effect::Abort(LINK)]));
+        let fx = bench.dropped();
         let end = end(&fx);
         assert_eq!((end.why, end.expected), (Kind::Timeout, false));
         assert!(bench.input(Input::Text(LINK, "{}".into())).is_empty());
@@ -782,6 +789,13 @@ mod tests {
         );
         bench.now += Duration::from_millis(500);
         let fx = bench.input(Input::Timeout);
+        assert!(matches!(&fx[..], [Effect::Abort(LINK)]));
+        assert!(
+            bench.input(Input::Timeout).is_empty(),
+            "an abort is said once"
+        );
+        let fx = bench.dropped();
         assert!(end(&fx).expected);
+        assert_eq!(end(&fx).unsent.commands, 2);
     }
 }

@@ -15,10 +15,11 @@ use super::mailbox::{Mailbox, Pressure};
 use super::socket::{Happened, Socket};
 use crate::dialect::Dialect;
 use crate::engine::Engine;
-use crate::engine::io::{Command, Effect, Effects, Input, LinkId, Reply, Ticket};
+use crate::engine::io::{Command, Down, Effect, Effects, Input, LinkId, Reply, Ticket};
 use crate::error::{Error, Kind, Result, Who};
 use crate::event::{End, Event, Unsent};
 use crate::net::ws::Spec;
+use crate::wire::ClientEvent;
 
 /// What the session's handles send to its task.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(crate) struct Driver {
     ready: watch::Sender<bool>,
     opened: Instant,
     fx: Effects,
-    over: bool,
+    end: Option<End>,
 }
 
 /// Ends the mailbox even when the task is dropped in the middle.
@@ -103,7 +104,7 @@ impl Driver {
             ready,
             opened: Instant::now(),
             fx: Effects::new(),
-            over: false,
+            end: None,
         }
     }
 
@@ -117,7 +118,7 @@ impl Driver {
         self.input(Input::Open);
         let mut listening = true;
         let mut asked = false;
-        while !self.over {
+        while self.end.is_none() {
             let woken = self.next(&mut messages, listening, &shutdown, asked).await;
             match woken {
                 Woken::Socket(happened) => self.happened(happened),
@@ -141,10 +142,30 @@ impl Driver {
             }
         }
         messages.close();
+        self.conclude(messages);
+    }
+
+    /// What was taken from the application in the session's last moment is unsent as well.
+    fn conclude(mut self, mut messages: mpsc::Receiver<Message>) {
+        let mut left = Unsent::default();
         while let Ok(message) = messages.try_recv() {
-            if let Message::Command(command, reply) = message {
-                self.command(command, reply);
+            let Message::Command(command, reply) = message else {
+                continue;
+            };
+            match &command {
+                Command::Send(ClientEvent::Append(append)) => {
+                    let bytes = append.audio.len() as u64;
+                    left.audio_ms += self.engine.input_format().ms_of_bytes(bytes);
+                }
+                Command::History | Command::Settings => {}
+                Command::Send(_) | Command::Json(_) | Command::Frame(_) => left.commands += 1,
             }
+            self.command(command, reply);
+        }
+        if let Some(mut end) = self.end.take() {
+            end.unsent.audio_ms += left.audio_ms;
+            end.unsent.commands += left.commands;
+            self.mailbox.0.finish(end);
         }
     }
 
@@ -196,7 +217,7 @@ impl Driver {
         let mut fx = std::mem::take(&mut self.fx);
         self.engine.handle(Instant::now(), input, &mut fx);
         let mut dropped_ms = 0;
-        let mut is_full = false;
+        let (mut is_full, mut is_aborted) = (false, false);
         for effect in fx.drain(..) {
             match effect {
                 Effect::Dial(link) => {
@@ -205,11 +226,14 @@ impl Driver {
                 }
                 Effect::Send(_, frame) => dropped_ms += self.lanes.push(frame),
                 Effect::Hangup(_) => self.socket.hang_up(),
-                Effect::Abort(_) => self.socket = Socket::Gone,
+                Effect::Abort(_) => is_aborted = true,
                 Effect::Ready => drop(self.ready.send(true)),
                 Effect::Emit(event) => is_full |= self.mailbox.0.push(event) == Pressure::Full,
                 Effect::Reply(ticket, result) => self.reply(ticket, result),
-                Effect::End(end) => self.end(end),
+                Effect::End(end) => {
+                    self.socket = Socket::Gone;
+                    self.end = Some(end);
+                }
                 Effect::Note(_) => {}
             }
         }
@@ -217,7 +241,13 @@ impl Driver {
         if dropped_ms > 0 {
             self.input(Input::UplinkDropped { ms: dropped_ms });
         }
-        if is_full && !self.over {
+        if is_aborted {
+            self.socket = Socket::Gone;
+            let down = Down::Failed(Error::new(Kind::Lost, "the connection was dropped"));
+            let unsent = self.lanes.abandon();
+            self.input(Input::LinkDown(self.link, down, unsent));
+        }
+        if is_full && self.end.is_none() {
             self.input(Input::SlowReader);
         }
     }
@@ -238,11 +268,5 @@ impl Driver {
             let at_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.mailbox.0.push(Event::fault(at_ms, error, None));
         }
-    }
-
-    fn end(&mut self, end: End) {
-        self.over = true;
-        self.socket = Socket::Gone;
-        self.mailbox.0.finish(end);
     }
 }
