@@ -326,6 +326,21 @@ pub struct Unsent {
 }
 
 impl End {
+    /// An unexpected end of which nothing more is known.
+    pub(crate) fn new(who: Who, why: Kind, message: impl Into<String>) -> Self {
+        Self {
+            who,
+            why,
+            close_code: None,
+            http_status: None,
+            expected: false,
+            mid_turn: false,
+            unsent: Unsent::default(),
+            message: message.into(),
+            error: None,
+        }
+    }
+
     /// The end as the JSON that every tool of ours prints.
     pub fn to_json(&self) -> Value {
         json!({

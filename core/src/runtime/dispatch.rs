@@ -208,7 +208,6 @@ impl std::fmt::Debug for Post {
 mod tests {
     use super::*;
     use crate::error::Who;
-    use crate::event::Unsent;
     use std::time::Duration;
 
     struct Count(Sender<&'static str>);
@@ -228,17 +227,7 @@ mod tests {
         for i in 0..events {
             mailbox.push(Event::gap(0, format!("item_{i}"), 1));
         }
-        mailbox.finish(End {
-            who: Who::App,
-            why: Kind::Closed,
-            close_code: None,
-            http_status: None,
-            expected: true,
-            mid_turn: false,
-            unsent: Unsent::default(),
-            message: String::new(),
-            error: None,
-        });
+        mailbox.finish(End::new(Who::App, Kind::Closed, ""));
         mailbox
     }
 

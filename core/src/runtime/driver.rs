@@ -59,17 +59,7 @@ impl Drop for Ends {
             let message = "the runtime was shut down under the session";
             (Who::App, Kind::Cancelled, message)
         };
-        self.0.finish(End {
-            who,
-            why,
-            close_code: None,
-            http_status: None,
-            expected: false,
-            mid_turn: false,
-            unsent: Unsent::default(),
-            message: message.to_owned(),
-            error: None,
-        });
+        self.0.finish(End::new(who, why, message));
     }
 }
 

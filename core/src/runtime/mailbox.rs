@@ -286,7 +286,7 @@ impl WakeFd {
 mod tests {
     use super::*;
     use crate::error::Who;
-    use crate::event::{Origin, Unsent};
+    use crate::event::Origin;
     use crate::wire::ServerEvent;
     use crate::wire::server::{AudioDelta, Delta};
     use bytes::Bytes;
@@ -323,15 +323,8 @@ mod tests {
 
     fn end() -> End {
         End {
-            who: Who::App,
-            why: Kind::Closed,
-            close_code: None,
-            http_status: None,
             expected: true,
-            mid_turn: false,
-            unsent: Unsent::default(),
-            message: String::new(),
-            error: None,
+            ..End::new(Who::App, Kind::Closed, "")
         }
     }
 
