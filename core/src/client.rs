@@ -130,27 +130,19 @@ impl Client {
             .dialect
             .url(self.url.as_deref(), model.as_deref(), &options.query);
         let mut headers = options.headers.clone();
-        match &self.key {
-            Some(key) => headers.extend(self.dialect.auth_header(&key.0)),
-            None if has_credential(&headers) || is_loopback(&url) => {}
-            None => return Err(self.no_key(&url)),
-        }
-        let (dialect, extra_ca) = (self.dialect.clone(), self.extra_ca.clone());
+        headers.extend(
+            self.key
+                .as_ref()
+                .and_then(|key| self.dialect.auth_header(&key.0)),
+        );
         Ok(Launch {
-            dialect,
+            dialect: self.dialect.clone(),
             url,
+            has_credential: has_credential(&headers),
             headers,
-            extra_ca,
+            extra_ca: self.extra_ca.clone(),
             options,
         })
-    }
-
-    fn no_key(&self, url: &str) -> Error {
-        let hint = self
-            .key_env()
-            .map(|env| format!(": set {env}"))
-            .unwrap_or_default();
-        Error::new(Kind::Auth, format!("no credential for {}{hint}", host(url)))
     }
 }
 
@@ -158,24 +150,6 @@ fn has_credential(headers: &[(String, String)]) -> bool {
     headers.iter().any(|(name, _)| {
         name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("api-key")
     })
-}
-
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
-    match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(v6),
-        None => authority.split(':').next().unwrap_or(authority),
-    }
-}
-
-/// Whether a URL stays on this machine, where a local server needs no credential.
-fn is_loopback(url: &str) -> bool {
-    let host = host(url);
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -187,20 +161,6 @@ mod tests {
         let error = Client::new().open(Options::default()).expect_err("no key");
         assert_eq!(error.kind(), Kind::Auth);
         assert!(error.message().contains("YANDEX_API_KEY"), "{error}");
-        for url in [
-            "ws://127.0.0.1:1/x",
-            "ws://localhost/",
-            "ws://[::1]:9/v1?model=m",
-        ] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "ws://127.0.0.1.evil.example/",
-            "wss://10.0.0.1/",
-            "wss://example.org:443",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ struct Inner {
 }
 
 /// Where an event of the server came from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Origin {
     /// Milliseconds since the session was opened.
     pub at_ms: u64,

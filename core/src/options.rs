@@ -1,5 +1,7 @@
 //! Options of a session, typed, with a JSON escape hatch.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use crate::dialect::check::{Check, Waived};
@@ -7,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::wire::Session;
 
 /// How a session is opened and kept. Every number has a default that suits a telephone call.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Model; a short name is completed by `folder` where the dialect builds full names.
@@ -67,7 +69,19 @@ impl Default for Options {
 impl Options {
     /// Reads options from JSON. An unknown key is an error that names it.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Error::new(Kind::Config, format!("options: {e}")))
+        serde_json::from_str(text).map_err(|e| {
+            let said = e.to_string();
+            // Of a wrong value serde repeats the value, which may be a credential.
+            let what = match said.strip_prefix("unknown field") {
+                Some(_) => said,
+                None => format!(
+                    "a value is wrong at line {} column {}",
+                    e.line(),
+                    e.column()
+                ),
+            };
+            Error::new(Kind::Config, format!("options: {what}"))
+        })
     }
 
     /// The checks that are switched off.
@@ -95,9 +109,40 @@ impl Options {
     }
 }
 
+/// Names of headers and parameters only: their values may be credentials.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |pairs: &[(String, String)]| {
+            pairs
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect::<Vec<_>>()
+        };
+        f.debug_struct("Options")
+            .field("model", &self.model)
+            .field("query", &names(&self.query))
+            .field("headers", &names(&self.headers))
+            .field("waive", &self.waive)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_in_the_options_is_never_printed() {
+        let options = Options {
+            headers: vec![("authorization".to_owned(), "Bearer SECRET".to_owned())],
+            query: vec![("api-key".to_owned(), "SECRET".to_owned())],
+            ..Options::default()
+        };
+        assert!(!format!("{options:?}").contains("SECRET"));
+        let json = r#"{"headers": ["authorization: Bearer SECRET"]}"#;
+        let error = Options::from_json(json).expect_err("not a pair");
+        assert!(!error.message().contains("SECRET"), "{error}");
+    }
 
     #[test]
     fn an_unknown_key_or_check_is_named() {

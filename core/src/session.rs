@@ -34,6 +34,7 @@ pub struct Session(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     commands: mpsc::Sender<Message>,
+    close: watch::Sender<Option<u64>>,
     mailbox: Arc<Mailbox>,
     ready: watch::Receiver<bool>,
     dialect: Arc<Dialect>,
@@ -44,16 +45,28 @@ struct Shared {
 /// The answer to a command, once the server has given it. Need not be awaited: an error that
 /// nobody waits for comes as an event.
 #[derive(Debug)]
-pub struct Pending(oneshot::Receiver<Result<Reply>>);
+pub struct Pending {
+    answer: oneshot::Receiver<Result<Reply>>,
+    mailbox: Arc<Mailbox>,
+}
 
 impl Future for Pending {
     type Output = Result<Reply>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let lost = |_| Err(Error::new(Kind::Closed, "the session ended"));
-        Pin::new(&mut self.0)
+        Pin::new(&mut self.answer)
             .poll(cx)
             .map(|answer| answer.unwrap_or_else(lost))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(Err(error)) = self.answer.try_recv() {
+            self.mailbox.tell(error);
+        }
     }
 }
 
@@ -66,11 +79,13 @@ impl Session {
     ) -> Self {
         let Launched {
             commands,
+            close,
             mailbox,
             ready,
         } = launched;
         Self(Arc::new(Shared {
             commands,
+            close,
             mailbox,
             ready,
             dialect,
@@ -98,14 +113,8 @@ impl Session {
     /// `within`. Returns at once; closing twice is one close.
     pub fn close_within(&self, within: Duration) {
         let ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let close = Message::Close(ms);
-        if let Err(mpsc::error::TrySendError::Full(close)) = self.0.commands.try_send(close) {
-            // The queue is full of commands, so the close waits behind them, off this thread.
-            let commands = self.0.commands.clone();
-            let _ = self.0.runtime.spawn(async move {
-                let _ = commands.send(close).await;
-            });
-        }
+        // Beside the queue of commands, which may be full.
+        self.0.close.send_replace(Some(ms));
     }
 
     /// [`Session::close_within`] the time of the options.
@@ -178,13 +187,18 @@ impl Session {
     // ---- commands -------------------------------------------------------------------------------
 
     fn command(&self, command: Command) -> Result<Pending> {
-        let (reply, pending) = oneshot::channel();
-        self.put(Message::Command(command, Some(reply)))?;
-        Ok(Pending(pending))
+        let (reply, answer) = oneshot::channel();
+        self.put(command, Some(reply))?;
+        let mailbox = self.0.mailbox.clone();
+        Ok(Pending { answer, mailbox })
     }
 
-    fn put(&self, message: Message) -> Result<()> {
+    fn put(&self, command: Command, reply: Option<oneshot::Sender<Result<Reply>>>) -> Result<()> {
         check_not_forked()?;
+        if self.0.close.borrow().is_some() {
+            return Err(Error::new(Kind::Closed, "the session is closed"));
+        }
+        let message = Message { command, reply };
         self.0
             .commands
             .try_send(message)
@@ -211,7 +225,7 @@ impl Session {
 
     /// [`Session::send_json`] for a caller that will not wait: an error always comes as an event.
     pub fn post_json(&self, json: impl Into<String>) -> Result<()> {
-        self.put(Message::Command(Command::Json(json.into()), None))
+        self.put(Command::Json(json.into()), None)
     }
 
     /// Waits until a command can be taken. Another caller may be faster, so try and wait again.
@@ -231,10 +245,7 @@ impl Session {
         let append = Append {
             audio: audio.into(),
         };
-        self.put(Message::Command(
-            Command::Send(ClientEvent::Append(append)),
-            None,
-        ))
+        self.put(Command::Send(ClientEvent::Append(append)), None)
     }
 
     /// Changes settings: absent keys keep their values, null clears.

@@ -56,13 +56,17 @@ impl Engine {
         let at_ms = self.at_ms(now);
         match self.responses.seen(&event) {
             Verdict::Pass => {}
-            Verdict::Late => return fx.push(Effect::Note(format!("late {}", event.name()))),
+            Verdict::Late => {
+                fx.push(Effect::Note(format!("late {}", event.name())));
+                return answer(self.requests.proven(&event), fx);
+            }
             Verdict::After(end) => {
                 let origin = Origin {
                     at_ms,
                     rewritten: true,
                     ..Origin::default()
                 };
+                answer(self.requests.proven(&end), fx);
                 fx.push(Effect::Emit(Event::wire(*end, origin)));
             }
         }
@@ -77,7 +81,7 @@ impl Engine {
         rewritten |= self.seen(at_ms, &mut event);
         let proven = self.requests.proven(&event);
         let halved = self.frame(&mut event, &mut rewritten);
-        let failed = self.failed(&event);
+        let failed = self.failed(now, &event);
         let audio_ms = self.audio_ms(&event);
         let origin = Origin {
             at_ms,
@@ -126,12 +130,15 @@ impl Engine {
     }
 
     /// An error of the server: remembered for the end, and given to whom it concerns.
-    fn failed(&mut self, event: &ServerEvent) -> Option<Answer> {
+    fn failed(&mut self, now: Instant, event: &ServerEvent) -> Option<Answer> {
         let ServerEvent::Error(e) = event else {
             return None;
         };
-        self.link.remember(e);
-        let culprit = e.error.event_id.as_deref()?;
+        self.link.remember(now, e);
+        // Before the first settings are answered nothing else was sent, so it is about them.
+        let named = e.error.event_id.as_deref();
+        let culprit = named.or(self.first_update.as_deref())?.to_owned();
+        let culprit = culprit.as_str();
         self.responses.refused(culprit);
         let error = Error::new(Kind::Server, e.error.message.as_str())
             .with_provider(link::provider(&e.error));
@@ -144,7 +151,7 @@ impl Engine {
     /// Moves the link on: greeting, first settings, open.
     fn advance(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
         match event {
-            ServerEvent::SessionCreated(e) if self.link.greeted(now) => {
+            ServerEvent::SessionCreated(e) if self.link.greeted(now, self.reply_time()) => {
                 self.config.greeted(&e.session);
                 self.configure(now, fx);
             }
@@ -154,7 +161,8 @@ impl Engine {
             // Refused first settings leave the session with the server's defaults; the application
             // reads the error.
             ServerEvent::Error(e)
-                if self.first_update.is_some() && e.error.event_id == self.first_update =>
+                if self.first_update.is_some()
+                    && (e.error.event_id.is_none() || e.error.event_id == self.first_update) =>
             {
                 self.first_update = None;
                 self.opened(now, fx);

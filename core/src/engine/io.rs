@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out. Nothing here holds a socket, a handle or a
 //! callback, and no effect asks for an answer at once.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -94,7 +95,7 @@ pub enum Reply {
 }
 
 /// What is to be sent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Frame {
     /// Control: never dropped.
     Text(String),
@@ -127,3 +128,13 @@ pub enum Effect {
 
 /// Where effects go. Their order is the order in which they happen.
 pub type Effects = Vec<Effect>;
+
+/// Never the audio itself.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Audio(audio, ms) => write!(f, "Audio({} bytes, {ms} ms)", audio.len()),
+        }
+    }
+}

@@ -20,12 +20,15 @@ enum State {
     Idle,
     Dialing,
     Greeting { until: Instant },
-    Configuring { since: Instant },
+    Configuring { since: Instant, until: Instant },
     Open { since: Instant },
     Closing { until: Instant, asked: Asked },
     Aborting { asked: Asked },
     Closed,
 }
+
+/// An error announces a close only for so long; after that it was about something else.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Who asked for the closing handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub(super) enum Asked {
 pub(super) struct Link {
     id: LinkId,
     state: State,
-    last_error: Option<ErrorBody>,
+    last_error: Option<(Instant, ErrorBody)>,
 }
 
 /// The blame part of an end; the engine adds what was unsent and whether a turn was cut.
@@ -100,26 +103,47 @@ impl Link {
     }
 
     /// The server greeted; returns whether that is news.
-    pub(super) fn greeted(&mut self, now: Instant) -> bool {
+    pub(super) fn greeted(&mut self, now: Instant, reply: Duration) -> bool {
         let greets = matches!(self.state, State::Greeting { .. });
         if greets {
-            self.state = State::Configuring { since: now };
+            self.state = State::Configuring {
+                since: now,
+                until: now + reply,
+            };
         }
         greets
     }
 
     /// The first settings are acknowledged, or there were none.
     pub(super) fn configured(&mut self) -> bool {
-        let State::Configuring { since } = self.state else {
+        let State::Configuring { since, .. } = self.state else {
             return false;
         };
         self.state = State::Open { since };
         true
     }
 
-    pub(super) fn close(&mut self, until: Instant, asked: Asked) {
-        if !self.is_ending() {
-            self.state = State::Closing { until, asked };
+    /// Begins to close, or brings the limit of a close under way forward.
+    pub(super) fn close(&mut self, limit: Instant, asked: Asked) {
+        match &mut self.state {
+            State::Closing { until, .. } => *until = limit.min(*until),
+            State::Aborting { .. } | State::Closed => {}
+            _ => {
+                self.state = State::Closing {
+                    until: limit,
+                    asked,
+                }
+            }
+        }
+    }
+
+    /// What a timeout means: which answer did not come.
+    pub(super) fn overdue_for(&self) -> &'static str {
+        match self.state {
+            State::Configuring { .. } => {
+                "the server greeted and did not answer the first session.update in time"
+            }
+            _ => "the server accepted the connection and sent no session.created in time",
         }
     }
 
@@ -132,16 +156,17 @@ impl Link {
         self.state = State::Aborting { asked };
     }
 
-    pub(super) fn remember(&mut self, event: &ErrorEvent) {
-        self.last_error = Some(event.error.clone());
+    pub(super) fn remember(&mut self, now: Instant, event: &ErrorEvent) {
+        self.last_error = Some((now, event.error.clone()));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Greeting { until } | State::Closing { until, .. } => Some(until),
+            State::Greeting { until }
+            | State::Configuring { until, .. }
+            | State::Closing { until, .. } => Some(until),
             State::Idle
             | State::Dialing
-            | State::Configuring { .. }
             | State::Open { .. }
             | State::Aborting { .. }
             | State::Closed => None,
@@ -174,17 +199,19 @@ impl Link {
         reason: &str,
         dialect: &Dialect,
     ) -> Verdict {
-        let announced = self
-            .last_error
-            .as_ref()
-            .and_then(|e| dialect.fatal_error(e.code.as_deref()?));
+        let last_error = self.last_error.as_ref();
+        let fresh = last_error.filter(|(at, _)| now.saturating_duration_since(*at) < FRESH);
+        let fresh = fresh.map(|(_, error)| error);
+        let announced = fresh.and_then(|e| dialect.fatal_error(e.code.as_deref()?));
         let by_code = dialect.close_kind(code).unwrap_or(match code {
             1003 | 1007 | 1009 | 1010 => Kind::Protocol,
             4000..=4999 => Kind::Fatal,
             _ => Kind::ServerClosed,
         });
         let old = match before {
-            State::Configuring { since } | State::Open { since } => is_old(now - *since, dialect),
+            State::Configuring { since, .. } | State::Open { since } => {
+                is_old(now - *since, dialect)
+            }
             _ => false,
         };
         let why = match (announced, by_code) {
@@ -194,10 +221,7 @@ impl Link {
             (None, Kind::Expired) => Kind::ServerClosed,
             (None, kind) => kind,
         };
-        let relevant = self
-            .last_error
-            .as_ref()
-            .filter(|_| announced.is_some() || by_code == Kind::Fatal);
+        let relevant = fresh.filter(|_| announced.is_some() || by_code == Kind::Fatal);
         let mut provider = relevant.map(provider).unwrap_or_default();
         provider.close_code = Some(code);
         let said = relevant.map_or(reason, |e| e.message.as_str());
@@ -276,7 +300,7 @@ mod tests {
         let (mut link, now) = (Link::new(), Instant::now());
         link.dial();
         link.up(now, Duration::from_secs(1));
-        assert!(link.greeted(now));
+        assert!(link.greeted(now, Duration::from_secs(1)));
         assert!(link.configured());
         (link, now, Dialect::named(dialect).expect("built in"))
     }
@@ -326,7 +350,7 @@ mod tests {
         let mut event = ErrorEvent::default();
         event.error.code = Some("session_expired".to_owned());
         event.error.message = "Your session hit the maximum duration".to_owned();
-        link.remember(&event);
+        link.remember(now, &event);
         let verdict = link.down(now, &closed(1001), &dialect);
         assert_eq!(verdict.why, Kind::Expired);
         let error = verdict.error.expect("carries the server's words");

@@ -151,10 +151,11 @@ impl Engine {
     }
 
     fn close(&mut self, now: Instant, grace_ms: u64, asked: Asked, fx: &mut Effects) {
-        if self.link.is_ending() {
-            return;
-        }
         let id = self.link.id();
+        if self.link.is_ending() {
+            // Closing twice is one close, but the second may be in more of a hurry.
+            return self.link.close(until(now, grace_ms), asked);
+        }
         if self.link.is_open() {
             self.link.close(until(now, grace_ms), asked);
             return fx.push(Effect::Hangup(id));
@@ -173,13 +174,13 @@ impl Engine {
     }
 
     fn timeout(&mut self, now: Instant, fx: &mut Effects) {
-        let overdue = self.requests.overdue(now);
+        let (culprits, overdue) = self.requests.overdue(now);
+        culprits.iter().for_each(|id| self.responses.refused(id));
         answer(overdue, fx);
         if self.link.is_overdue(now) {
             // A closing handshake that took too long is still the close that was asked for.
-            let message = "the server accepted the connection and sent no session.created in time";
-            self.link
-                .abort(Asked::Us(Error::new(Kind::Timeout, message)));
+            let silence = Error::new(Kind::Timeout, self.link.overdue_for());
+            self.link.abort(Asked::Us(silence));
             fx.push(Effect::Abort(self.link.id()));
         }
     }
@@ -233,7 +234,11 @@ impl Engine {
             _ if self.link.is_ending() => {
                 Some(Err(Error::new(Kind::Closed, "the session is closed")))
             }
-            command if !self.link.is_open() => self.hold(command, ticket).err().map(Err),
+            command if !self.link.is_open() => self.hold(command, ticket, fx).err().map(Err),
+            _ if ticket.is_some() && self.requests.is_full() => Some(Err(Error::new(
+                Kind::QueueFull,
+                "too many unanswered commands",
+            ))),
             command => self.send(now, command, ticket, fx).err().map(Err),
         };
         if let Some(result) = done {
@@ -241,10 +246,22 @@ impl Engine {
         }
     }
 
-    fn hold(&mut self, command: Command, ticket: Option<Ticket>) -> Result<()> {
+    fn hold(&mut self, command: Command, ticket: Option<Ticket>, fx: &mut Effects) -> Result<()> {
         let format = self.config.input_format(&self.dialect);
-        self.unsent.audio_ms += self.held.keep(command, ticket, format)?;
+        let dropped = self.held.keep(command, ticket, format)?;
+        self.unsent.audio_ms += dropped.audio_ms;
+        let full = || {
+            Error::new(
+                Kind::QueueFull,
+                "dropped for newer audio before the session opened",
+            )
+        };
+        answer(dropped.tickets.into_iter().map(|t| (t, Err(full()))), fx);
         Ok(())
+    }
+
+    fn reply_time(&self) -> Duration {
+        Duration::from_millis(self.options.reply_timeout_ms)
     }
 
     /// Answers a command at once. Without a ticket an error goes to the event stream instead.
@@ -278,8 +295,12 @@ impl Engine {
                 self.append(append.audio, fx);
                 self.settle(now, ticket, Ok(Reply::Done { id: String::new() }), fx);
             }
-            Command::Send(event) => {
+            Command::Send(mut event) => {
                 self.judge(&event)?;
+                // With an id of ours its proof cannot be taken for that of another item.
+                if let ClientEvent::ItemCreate(create) = &mut event {
+                    create.item.id.get_or_insert_with(|| self.ids.next("item"));
+                }
                 let event_id = self.ids.next("evt");
                 let frame = self.dialect.encode_client(&event, Some(&event_id))?;
                 self.sent(now, &event, &event_id, ticket, fx);

@@ -52,12 +52,6 @@ impl Requests {
         let Some(proof) = proof_of(event) else {
             return Some((ticket, Ok(Reply::Done { id: String::new() })));
         };
-        if self.open.len() >= MOST {
-            return Some((
-                ticket,
-                Err(Error::new(Kind::QueueFull, "too many unanswered commands")),
-            ));
-        }
         self.open.push(Request {
             event_id: event_id.to_owned(),
             ticket,
@@ -90,14 +84,20 @@ impl Requests {
         Some((self.open.remove(index).ticket, Err(error.clone())))
     }
 
-    /// Commands whose time is over.
-    pub(super) fn overdue(&mut self, now: Instant) -> Vec<Answer> {
+    /// Whether no further command can be remembered.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= MOST
+    }
+
+    /// Commands whose time is over: their events and the answers.
+    pub(super) fn overdue(&mut self, now: Instant) -> (Vec<String>, Vec<Answer>) {
         let late = |request: &mut Request| now >= request.until;
         let silence = |r: Request| {
             let message = format!("the server did not answer within the time ({:?})", r.proof);
-            (r.ticket, Err(Error::new(Kind::Timeout, message)))
+            let answer = (r.ticket, Err(Error::new(Kind::Timeout, message)));
+            (r.event_id, answer)
         };
-        self.open.extract_if(.., late).map(silence).collect()
+        self.open.extract_if(.., late).map(silence).unzip()
     }
 
     /// Everybody still waiting, at the end of the session.

@@ -40,13 +40,13 @@ impl Held {
         }
     }
 
-    /// Keeps a command; returns the milliseconds of audio that had to go for it.
+    /// Keeps a command; returns the audio that had to go for it.
     pub(super) fn keep(
         &mut self,
         command: Command,
         ticket: Option<Ticket>,
         format: Format,
-    ) -> Result<u64> {
+    ) -> Result<Abandoned> {
         let ms = match &command {
             Command::Send(ClientEvent::Append(append)) => {
                 format.ms_of_bytes(append.audio.len() as u64)
@@ -61,17 +61,18 @@ impl Held {
         };
         self.queue.push_back((command, ticket, ms));
         self.audio_ms += ms;
-        let mut dropped = 0;
+        let mut dropped = Abandoned::default();
         while self.audio_ms > self.max_ms {
             let Some(oldest) = self.queue.iter().position(|(_, _, ms)| *ms > 0) else {
                 break;
             };
-            let (_, _, ms) = self
+            let (_, ticket, ms) = self
                 .queue
                 .remove(oldest)
                 .expect("the position was just found");
             self.audio_ms -= ms;
-            dropped += ms;
+            dropped.audio_ms += ms;
+            dropped.tickets.extend(ticket);
         }
         Ok(dropped)
     }
@@ -159,9 +160,10 @@ mod tests {
     fn the_oldest_audio_goes_and_control_stays() {
         let mut held = Held::new(100);
         let keep = |held: &mut Held, command| held.keep(command, None, Format::PCM16_24K);
-        assert_eq!(keep(&mut held, append(60)), Ok(0));
-        assert_eq!(keep(&mut held, Command::History), Ok(0));
-        assert_eq!(keep(&mut held, append(60)), Ok(60));
+        let dropped = |kept: Result<Abandoned>| kept.expect("kept").audio_ms;
+        assert_eq!(dropped(keep(&mut held, append(60))), 0);
+        assert_eq!(dropped(keep(&mut held, Command::History)), 0);
+        assert_eq!(dropped(keep(&mut held, append(60))), 60);
         let left = held.abandon();
         assert_eq!((left.audio_ms, left.commands), (60, 1));
     }

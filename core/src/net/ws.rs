@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::endpoint::Endpoint;
 use crate::error::{Error, Kind, Provider, Result};
 
 /// Largest message taken from a peer: a whole audio answer fits.
@@ -58,23 +59,13 @@ pub fn config() -> WebSocketConfig {
 
 /// Dials. Fails with the kind of the step that failed; a refused upgrade keeps status and body.
 pub async fn dial(spec: &Spec) -> Result<WebSocket> {
+    let Endpoint {
+        is_secure,
+        host,
+        port,
+    } = Endpoint::parse(&spec.url)?;
     let request = request(spec)?;
-    let uri = request.uri();
-    let secure = match uri.scheme_str() {
-        Some("ws") => false,
-        Some("wss") => true,
-        _ => {
-            return Err(Error::new(
-                Kind::Argument,
-                "the URL must begin with ws:// or wss://",
-            ));
-        }
-    };
-    let Some(host) = uri.host().map(|h| h.trim_matches(['[', ']']).to_owned()) else {
-        return Err(Error::new(Kind::Argument, "the URL has no host"));
-    };
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let connecting = connect(&host, port, secure.then_some(&spec.tls));
+    let connecting = connect(&host, port, is_secure.then_some(&spec.tls));
     let stream = timeout(spec.connect, connecting).await.map_err(|_| {
         Error::new(
             Kind::Timeout,

@@ -132,8 +132,7 @@ impl Dispatch {
             is_scheduled: AtomicBool::new(false),
             myself: myself.clone(),
         });
-        mailbox.attach(post);
-        Ok(())
+        mailbox.attach(post)
     }
 }
 

@@ -17,17 +17,15 @@ use crate::dialect::Dialect;
 use crate::engine::Engine;
 use crate::engine::io::{Command, Down, Effect, Effects, Input, LinkId, Reply, Ticket};
 use crate::error::{Error, Kind, Result, Who};
-use crate::event::{End, Event, Unsent};
+use crate::event::{End, Unsent};
 use crate::net::ws::Spec;
 use crate::wire::ClientEvent;
 
-/// What the session's handles send to its task.
+/// A command, and who waits for its reply.
 #[derive(Debug)]
-pub(crate) enum Message {
-    /// A command, and who waits for its reply.
-    Command(Command, Option<oneshot::Sender<Result<Reply>>>),
-    /// Close within this many milliseconds.
-    Close(u64),
+pub(crate) struct Message {
+    pub command: Command,
+    pub reply: Option<oneshot::Sender<Result<Reply>>>,
 }
 
 /// The task of a session.
@@ -42,7 +40,6 @@ pub(crate) struct Driver {
     waiting: HashMap<Ticket, oneshot::Sender<Result<Reply>>>,
     tickets: u64,
     ready: watch::Sender<bool>,
-    opened: Instant,
     fx: Effects,
     end: Option<End>,
 }
@@ -66,10 +63,37 @@ impl Drop for Ends {
 /// What woke the task.
 enum Woken {
     Socket(Happened),
-    Message(Option<Message>),
+    Message(Message),
     Room,
+    Close(u64),
     Deadline,
-    Shutdown,
+}
+
+/// Which sources of a wish to close are still to be listened to.
+struct Wishes {
+    handles: watch::Receiver<Option<u64>>,
+    has_handles: bool,
+    runtime: Arc<Count>,
+    is_asked: bool,
+    /// For a close that nobody bounded.
+    close_ms: u64,
+}
+
+impl Wishes {
+    /// The next wish, in milliseconds of grace. Losing the future loses nothing.
+    async fn next(&mut self) -> u64 {
+        tokio::select! {
+            changed = self.handles.changed(), if self.has_handles => {
+                self.has_handles = changed.is_ok();
+                self.handles.borrow_and_update().unwrap_or(self.close_ms)
+            }
+            () = self.runtime.wanted(), if !self.is_asked => {
+                self.is_asked = true;
+                self.close_ms
+            }
+            else => std::future::pending().await,
+        }
+    }
 }
 
 impl Driver {
@@ -92,7 +116,6 @@ impl Driver {
             waiting: HashMap::new(),
             tickets: 0,
             ready,
-            opened: Instant::now(),
             fx: Effects::new(),
             end: None,
         }
@@ -102,33 +125,32 @@ impl Driver {
     pub(crate) async fn run(
         mut self,
         mut messages: mpsc::Receiver<Message>,
-        shutdown: Arc<Count>,
+        handles: watch::Receiver<Option<u64>>,
+        runtime: Arc<Count>,
         close_ms: u64,
     ) {
+        let mut wishes = Wishes {
+            handles,
+            has_handles: true,
+            runtime,
+            is_asked: false,
+            close_ms,
+        };
         self.input(Input::Open);
-        let mut listening = true;
-        let mut asked = false;
         while self.end.is_none() {
-            let woken = self.next(&mut messages, listening, &shutdown, asked).await;
-            match woken {
+            match self.next(&mut messages, &mut wishes).await {
                 Woken::Socket(happened) => self.happened(happened),
-                Woken::Message(Some(Message::Command(command, reply))) => {
-                    self.command(command, reply)
-                }
-                Woken::Message(Some(Message::Close(grace_ms))) => {
-                    self.input(Input::Close { grace_ms })
-                }
-                Woken::Message(None) => {
-                    listening = false;
-                    self.input(Input::Close { grace_ms: close_ms });
-                }
+                Woken::Message(message) => self.command(message),
                 // The next turn of the loop listens to messages again.
                 Woken::Room => {}
-                Woken::Deadline => self.input(Input::Timeout),
-                Woken::Shutdown => {
-                    asked = true;
-                    self.input(Input::Close { grace_ms: close_ms });
+                Woken::Close(grace_ms) => {
+                    // What was asked before the close is sent before it.
+                    while let Ok(message) = messages.try_recv() {
+                        self.command(message);
+                    }
+                    self.input(Input::Close { grace_ms });
                 }
+                Woken::Deadline => self.input(Input::Timeout),
             }
         }
         messages.close();
@@ -139,10 +161,7 @@ impl Driver {
     fn conclude(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut left = Unsent::default();
         while let Ok(message) = messages.try_recv() {
-            let Message::Command(command, reply) = message else {
-                continue;
-            };
-            match &command {
+            match &message.command {
                 Command::Send(ClientEvent::Append(append)) => {
                     let bytes = append.audio.len() as u64;
                     left.audio_ms += self.engine.input_format().ms_of_bytes(bytes);
@@ -150,7 +169,7 @@ impl Driver {
                 Command::History | Command::Settings => {}
                 Command::Send(_) | Command::Json(_) | Command::Frame(_) => left.commands += 1,
             }
-            self.command(command, reply);
+            self.command(message);
         }
         if let Some(mut end) = self.end.take() {
             end.unsent.audio_ms += left.audio_ms;
@@ -159,13 +178,7 @@ impl Driver {
         }
     }
 
-    async fn next(
-        &mut self,
-        messages: &mut mpsc::Receiver<Message>,
-        listening: bool,
-        shutdown: &Count,
-        asked: bool,
-    ) -> Woken {
+    async fn next(&mut self, messages: &mut mpsc::Receiver<Message>, wishes: &mut Wishes) -> Woken {
         let deadline = self.engine.deadline();
         let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
         let has_room = self.lanes.has_room();
@@ -177,9 +190,9 @@ impl Driver {
         });
         tokio::select! {
             woken = socket => woken,
-            message = messages.recv(), if listening && has_room => Woken::Message(message),
+            Some(message) = messages.recv(), if has_room => Woken::Message(message),
+            grace_ms = wishes.next() => Woken::Close(grace_ms),
             () = sleep_until(at), if deadline.is_some() => Woken::Deadline,
-            () = shutdown.wanted(), if !asked => Woken::Shutdown,
         }
     }
 
@@ -194,7 +207,8 @@ impl Driver {
         self.input(input);
     }
 
-    fn command(&mut self, command: Command, reply: Option<oneshot::Sender<Result<Reply>>>) {
+    fn command(&mut self, message: Message) {
+        let Message { command, reply } = message;
         let ticket = reply.map(|reply| {
             self.tickets += 1;
             self.waiting.insert(Ticket(self.tickets), reply);
@@ -248,15 +262,7 @@ impl Driver {
             return;
         };
         if let Err(Err(error)) = waiting.send(result) {
-            self.tell(error);
-        }
-    }
-
-    fn tell(&self, error: Error) {
-        // What the server reported is in the stream already, and so is the end.
-        if !matches!(error.kind(), Kind::Server | Kind::Closed) {
-            let at_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.mailbox.0.push(Event::fault(at_ms, error, None));
+            self.mailbox.0.tell(error);
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{Runtime, check_not_forked};
 use crate::dialect::Dialect;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::net::endpoint::Endpoint;
 use crate::net::{tls, ws};
 use crate::options::Options;
 
@@ -23,6 +24,8 @@ pub(crate) struct Launch {
     pub headers: Vec<(String, String)>,
     /// PEM certificates to trust beside those of the system.
     pub extra_ca: Option<Vec<u8>>,
+    /// Whether a header carries a credential.
+    pub has_credential: bool,
     pub options: Options,
 }
 
@@ -30,6 +33,7 @@ pub(crate) struct Launch {
 #[derive(Debug)]
 pub(crate) struct Launched {
     pub commands: mpsc::Sender<Message>,
+    pub close: watch::Sender<Option<u64>>,
     pub mailbox: Arc<Mailbox>,
     pub ready: watch::Receiver<bool>,
 }
@@ -45,8 +49,16 @@ impl Runtime {
             url,
             headers,
             extra_ca,
+            has_credential,
             options,
         } = launch;
+        let endpoint = Endpoint::parse(&url)?;
+        if !has_credential && !endpoint.is_loopback() {
+            let env = dialect.table().key_env.as_deref();
+            let hint = env.map(|env| format!(": set {env}")).unwrap_or_default();
+            let message = format!("no credential for {}{hint}", endpoint.host);
+            return Err(Error::new(Kind::Auth, message));
+        }
         let spec = ws::Spec {
             url,
             headers,
@@ -63,6 +75,7 @@ impl Runtime {
         let engine = Engine::new(dialect.clone(), options, seed)?;
         let (is_ready, ready) = watch::channel(false);
         let (commands, messages) = mpsc::channel(COMMANDS);
+        let (close, wish) = watch::channel(None);
         let driver = Driver::new(
             engine,
             dialect,
@@ -71,9 +84,10 @@ impl Runtime {
             uplink_max_ms,
             is_ready,
         );
-        self.spawn(driver.run(messages, self.closing(), close_ms))?;
+        self.spawn(driver.run(messages, wish, self.closing(), close_ms))?;
         Ok(Launched {
             commands,
+            close,
             mailbox,
             ready,
         })

@@ -5,7 +5,7 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dispatch::Post;
 use crate::error::{Error, Kind, Result};
@@ -18,16 +18,20 @@ pub struct Mailbox {
     arrived: Condvar,
     soft_bytes: usize,
     hard_events: usize,
+    opened: Instant,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Event>,
     bytes: usize,
+    /// Events in the queue, audio and its markers apart.
+    control: usize,
     end: Option<End>,
-    waker: Option<Waker>,
+    wakers: Vec<Waker>,
     fd: Option<WakeFd>,
     post: Option<Arc<Post>>,
+    is_attached: bool,
 }
 
 /// A descriptor that is readable while something waits.
@@ -64,6 +68,7 @@ impl Mailbox {
             arrived: Condvar::new(),
             soft_bytes,
             hard_events,
+            opened: Instant::now(),
         }
     }
 
@@ -79,11 +84,22 @@ impl Mailbox {
         }
         let was_empty = state.queue.is_empty();
         state.add(event, self.soft_bytes);
-        let full = state.queue.len() >= self.hard_events || state.bytes > 4 * self.soft_bytes;
+        // One frame larger than the bound is no sign of a slow reader.
+        let heavy = state.queue.len() > 1 && state.bytes > 4 * self.soft_bytes;
+        let full = state.control >= self.hard_events || heavy;
         if was_empty {
             self.wake(state);
         }
         if full { Pressure::Full } else { Pressure::Fine }
+    }
+
+    /// Tells an error that nobody else will hear of. What the server reported is in the stream
+    /// already, and so is the end.
+    pub(crate) fn tell(&self, error: Error) {
+        if !matches!(error.kind(), Kind::Server | Kind::Closed) {
+            let at_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.push(Event::fault(at_ms, error, None));
+        }
     }
 
     pub(super) fn finish(&self, end: End) {
@@ -98,12 +114,10 @@ impl Mailbox {
         if let Some(fd) = &mut state.fd {
             fd.raise();
         }
-        let (waker, post) = (state.waker.take(), state.post.clone());
+        let (wakers, post) = (std::mem::take(&mut state.wakers), state.post.clone());
         drop(state);
         self.arrived.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
         if let Some(post) = post {
             post.schedule();
         }
@@ -151,7 +165,10 @@ impl Mailbox {
             Next::Event(event) => Poll::Ready(Some(event)),
             Next::End(_) => Poll::Ready(None),
             Next::Empty => {
-                state.waker = Some(cx.waker().clone());
+                // Clones of a session may wait in several tasks; each must learn of the end.
+                if !state.wakers.iter().any(|w| w.will_wake(cx.waker())) {
+                    state.wakers.push(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }
@@ -181,34 +198,54 @@ impl Mailbox {
         Ok(state.fd.as_ref().map_or(-1, |fd| fd.reader.as_raw_fd()))
     }
 
-    /// From now on callbacks read this mailbox.
-    pub(super) fn attach(&self, post: Arc<Post>) {
+    /// From now on callbacks read this mailbox. Fails when they do already: two readers would
+    /// split the events.
+    pub(super) fn attach(&self, post: Arc<Post>) -> Result<()> {
         let mut state = self.lock();
+        if state.is_attached {
+            let message = "the events of this session go to a handler already";
+            return Err(Error::new(Kind::Argument, message));
+        }
+        state.is_attached = true;
         state.post = Some(post);
         if !state.queue.is_empty() || state.end.is_some() {
             self.wake(state);
         }
+        Ok(())
     }
 
     pub(super) fn detach(&self) {
-        self.lock().post = None;
+        // Dropped after the lock: its handler may look into this mailbox when it goes.
+        let post = self.lock().post.take();
+        drop(post);
     }
 }
 
 impl State {
     fn add(&mut self, event: Event, soft_bytes: usize) {
-        if self.bytes <= soft_bytes {
-            self.bytes += event.weight();
-            return self.queue.push_back(event);
-        }
-        if let Some(joined) = self.queue.back().and_then(|last| last.joined(&event)) {
-            let last = self.queue.pop_back().expect("there was a last event");
-            self.bytes = self.bytes - last.weight() + joined.weight();
-            return self.queue.push_back(joined);
+        if self.bytes > soft_bytes && self.join(&event) {
+            return;
         }
         self.bytes += event.weight();
+        self.control += usize::from(is_control(&event));
         self.queue.push_back(event);
-        while self.bytes > soft_bytes && self.drop_oldest_audio() {}
+        while self.bytes > soft_bytes && self.queue.len() > 1 && self.drop_oldest_audio() {}
+    }
+
+    /// Joins text to the last of its part, over the audio that is interleaved with it.
+    fn join(&mut self, event: &Event) -> bool {
+        for index in (0..self.queue.len()).rev() {
+            let last = &self.queue[index];
+            if let Some(joined) = last.joined(event) {
+                self.bytes = self.bytes - last.weight() + joined.weight();
+                self.queue[index] = joined;
+                return true;
+            }
+            if is_control(last) {
+                return false;
+            }
+        }
+        false
     }
 
     /// Puts a marker in the place of the oldest audio, or adds to the marker before it.
@@ -245,6 +282,7 @@ impl State {
     fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
         self.bytes = self.bytes.saturating_sub(event.weight());
+        self.control -= usize::from(is_control(&event));
         Some(event)
     }
 
@@ -265,6 +303,11 @@ impl State {
             fd.lower();
         }
     }
+}
+
+/// Whether an event is kept whatever happens. Audio is dropped and told by markers.
+fn is_control(event: &Event) -> bool {
+    event.audio().is_none() && !matches!(event.body(), Body::Gap { .. })
 }
 
 impl WakeFd {

@@ -221,9 +221,12 @@ impl Drop for Inner {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let (Some(tokio), false) = (tokio, FORKED.load(Ordering::Relaxed)) {
+        match tokio {
+            // Its threads do not exist in the child; waiting for them would be for ever.
+            Some(tokio) if FORKED.load(Ordering::Relaxed) => std::mem::forget(tokio),
             // May run on a worker of its own, where waiting for the workers would be for ever.
-            tokio.shutdown_background();
+            Some(tokio) => tokio.shutdown_background(),
+            None => {}
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Open {
     ws: WebSocket,
     /// Something was written and may still be on its way to the kernel.
     dirty: bool,
+    /// Writing failed; what can still be read is read.
+    broken: Option<Error>,
     hangup: Hangup,
 }
 
@@ -75,6 +77,7 @@ impl Socket {
                     *self = Self::Open(Box::new(Open {
                         ws,
                         dirty: false,
+                        broken: None,
                         hangup: Hangup::No,
                     }));
                     Poll::Ready(Happened::Up)
@@ -115,14 +118,17 @@ impl Open {
         lanes: &mut Lanes,
         dialect: &Dialect,
     ) -> Poll<Happened> {
-        if let Err(error) = self.write(cx, lanes, dialect) {
-            // The reason may still be in the read buffer: a close frame says more than a reset.
-            return match self.read(cx) {
-                Poll::Ready(happened) => Poll::Ready(happened),
-                Poll::Pending => Poll::Ready(Happened::Down(Down::Failed(error))),
-            };
+        if self.broken.is_none() {
+            self.broken = self.write(cx, lanes, dialect).err();
         }
-        self.read(cx)
+        // The reason may still be in the read buffer: a close frame says more than a reset.
+        match (self.read(cx), self.broken.take()) {
+            (Poll::Pending, Some(error)) => Poll::Ready(Happened::Down(Down::Failed(error))),
+            (read, broken) => {
+                self.broken = broken;
+                read
+            }
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>, lanes: &mut Lanes, dialect: &Dialect) -> Result<()> {

@@ -102,7 +102,7 @@ wire_struct! {
 }
 
 /// Audio for the input buffer, in the input format of the session.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Append {
     /// Raw samples.
     pub audio: Bytes,
@@ -110,6 +110,13 @@ pub struct Append {
 
 /// Canonical name of the one event that is written without a tree.
 pub const APPEND: &str = "input_audio_buffer.append";
+
+/// Never the audio itself.
+impl std::fmt::Debug for Append {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Append({} bytes)", self.audio.len())
+    }
+}
 
 impl Append {
     /// Decodes the audio straight out of the frame.

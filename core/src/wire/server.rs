@@ -366,7 +366,7 @@ wire_struct! {
 }
 
 /// A piece of speech, in the output format that the server acknowledged.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct AudioDelta {
     /// The response.
     pub response_id: String,
@@ -382,6 +382,18 @@ pub struct AudioDelta {
 
 /// Canonical name of the one event that is decoded without a tree.
 pub const AUDIO_DELTA: &str = "response.output_audio.delta";
+
+/// Never the audio itself.
+impl std::fmt::Debug for AudioDelta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "AudioDelta({}, {} bytes)",
+            self.item_id,
+            self.audio.len()
+        )
+    }
+}
 
 impl AudioDelta {
     /// Decodes the audio straight out of the frame.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Map;
-use crate::audio::format::Format;
+use crate::audio::format::{Format, RATES_HZ};
 
 /// A session, or a patch of one. In a patch an absent key keeps its value and a null clears it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -91,7 +91,8 @@ impl Session {
         merge(&mut self.0, &patch.0);
     }
 
-    /// Format at `pointer`; a null rate reads as `fallback_hz`.
+    /// Format at `pointer`; a rate that is null, or that no telephone or studio has, reads as
+    /// `fallback_hz`.
     pub fn format_at(&self, pointer: &str, fallback_hz: u32) -> Option<Format> {
         let value = self.pointer(pointer)?;
         match value.get("type").and_then(Value::as_str)? {
@@ -99,6 +100,7 @@ impl Session {
                 let rate = value.get("rate").and_then(Value::as_u64);
                 let rate_hz = rate
                     .and_then(|r| u32::try_from(r).ok())
+                    .filter(|r| RATES_HZ.contains(r))
                     .unwrap_or(fallback_hz);
                 Some(Format::Pcm16 { rate_hz })
             }
@@ -223,6 +225,22 @@ mod tests {
         assert_eq!(take(&mut map, "/a/d"), Some(json!(2)));
         assert!(map.is_empty());
         assert_eq!(take(&mut map, "/nothing/here"), None);
+    }
+
+    #[test]
+    fn a_rate_that_cannot_be_reads_as_the_fallback() {
+        for rate in [
+            json!(0),
+            json!(1),
+            json!(4_000_000_000_u32),
+            json!(-1),
+            json!("fast"),
+        ] {
+            let format = json!({"type": "audio/pcm", "rate": rate});
+            let session = Session::new().set("/audio/input/format", format);
+            let read = session.format_at("/audio/input/format", 24_000);
+            assert_eq!(read, Some(Format::PCM16_24K), "{rate}");
+        }
     }
 
     #[test]
