@@ -17,7 +17,7 @@ pub(crate) mod waits;
 use std::time::{Duration, Instant};
 
 use talkwire_core::dialect::Dialect;
-use talkwire_core::error::Result;
+use talkwire_core::error::{Kind, Result};
 use talkwire_core::event::{End, Event};
 use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::wire::client::{Empty, ItemCreate, ResponseCreate, SessionUpdate};
@@ -153,19 +153,29 @@ impl Talk {
             return Ok(STOP_SEEN);
         };
         let (session, record) = (&self.session, &mut self.record);
-        uplink.pump(Instant::now(), |audio, ms| {
-            session.append(audio)?;
-            record.appended(now_ms, ms);
-            Ok(())
-        })
+        uplink
+            .pump(Instant::now(), |audio, ms| {
+                session.append(audio)?;
+                record.appended(now_ms, ms);
+                Ok(())
+            })
+            .or_else(|error| match error.kind() {
+                Kind::Closed => Ok(STOP_SEEN),
+                _ => Err(error),
+            })
     }
 
-    /// Sends an event; a refusal comes as an event.
+    /// Sends an event; a refusal comes as an event. What comes too late for an ended session is
+    /// left out: the end itself, which the mailbox holds, says why.
     pub(crate) fn send(&mut self, event: ClientEvent) -> Result<()> {
         let now_ms = self.now_ms();
+        match self.session.send(event.clone()) {
+            Ok(pending) => drop(pending),
+            Err(error) if error.kind() == Kind::Closed => return Ok(()),
+            Err(error) => return Err(error),
+        }
         self.record.sent(now_ms, &event);
         self.waits.sent(now_ms, &event);
-        drop(self.session.send(event)?);
         Ok(())
     }
 
@@ -226,5 +236,38 @@ impl Talk {
         let now_ms = self.now_ms();
         self.record.ended(now_ms, &end, self.uplink.take());
         Ok((self.record, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use talkwire_core::audio::format::Format;
+    use talkwire_core::error::Who;
+    use talkwire_server::{Config, LocalServer};
+
+    use super::*;
+    use crate::args::Pace;
+
+    #[test]
+    fn what_comes_too_late_for_an_ended_session_leaves_the_word_to_the_end() {
+        let server = LocalServer::start(Config::new()).expect("starts");
+        let client = Client::new().url(format!("{}?model=zzz", server.url()));
+        let dialect = Dialect::default_dialect();
+        let (captions, stop) = (Captions::new(false), Stop::new());
+        let mut talk =
+            Talk::open(&client, &dialect, Options::default(), captions, &stop).expect("dials");
+        let ended = talk.session.ended_within(Duration::from_secs(60));
+        ended.expect("no callback").expect("the server refuses");
+        let mut uplink = Uplink::new(Format::PCM16_24K, Pace::Max, Vec::new());
+        uplink.speak(&[1; 24_000]);
+        talk.uplink = Some(uplink);
+        talk.respond().expect("is left out");
+        let over = talk.go_on(|talk, _| talk.respond().map(|()| Step::GoOn));
+        assert_eq!(over.expect("no error"), Over::Ended);
+        assert!(talk.waits.is_nothing(), "nothing was asked of anybody");
+        let (record, end) = talk.finish().expect("ends");
+        assert_eq!((end.who, end.why), (Who::Server, Kind::Fatal), "{end:?}");
+        assert_eq!(end.close_code, Some(1008));
+        assert_eq!(record.sent_ms(), 0);
     }
 }

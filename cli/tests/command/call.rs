@@ -225,3 +225,30 @@ fn captions_are_quiet_unless_stderr_is_a_terminal_or_they_are_asked_for() {
     let plain = Ran::of(talkwire().args(["call", "--url", &server.url, "--text", "hi"]));
     assert_eq!(plain.stdout, "customer: hi\nagent: hi\n");
 }
+
+#[test]
+fn a_server_that_refuses_the_model_is_the_end_that_is_told() {
+    let said = digits_file(&folder("refused_model"), 8_000);
+    let server = Server::start(&[]);
+    let url = format!("{}?model=zzz", server.url);
+    for args in [
+        &["--text", "hi"][..],
+        &["--audio", text(&said)],
+        &["--audio", text(&said), "--pace", "max"],
+    ] {
+        let ran = call(&url, args);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let result = ran.json();
+        assert_shape(&result);
+        let end = &result["end"];
+        assert_eq!(
+            (&end["who"], &end["why"], &end["code"]),
+            (&"server".into(), &"fatal".into(), &1008.into()),
+            "{ran:?}"
+        );
+        assert!(
+            end["message"].as_str().is_some_and(|m| m.contains("1008")),
+            "{ran:?}"
+        );
+    }
+}
