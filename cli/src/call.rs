@@ -96,7 +96,7 @@ fn outcome(
         (_, Some(_)) => report::FAILED,
         (_, None) => report::GOOD,
     };
-    (code, report::of_call(code == report::GOOD, record, end))
+    (code, report::of_call(failure.as_deref(), record, end))
 }
 
 // ---- whom to call -------------------------------------------------------------------------------

@@ -42,10 +42,11 @@ pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "talkwire: {text}");
 }
 
-/// The result of a call that took place.
-pub(crate) fn of_call(ok: bool, record: &Record, end: &End) -> Value {
+/// The result of a call that took place; `error` says why it was no good.
+pub(crate) fn of_call(error: Option<&str>, record: &Record, end: &End) -> Value {
     json!({
-        "ok": ok,
+        "ok": error.is_none(),
+        "error": error,
         "transcript": record.transcript(),
         "tool_calls": record.tool_calls(),
         "first_audio_ms": record.first_audio_ms(),
@@ -59,6 +60,7 @@ pub(crate) fn of_call(ok: bool, record: &Record, end: &End) -> Value {
 pub(crate) fn of_error(error: &Error) -> Value {
     json!({
         "ok": false,
+        "error": error.message(),
         "transcript": [],
         "tool_calls": [],
         "first_audio_ms": null,

@@ -96,15 +96,16 @@ fn demo(args: &Demo, stop: &Stop) -> Result<(i32, Value)> {
 }
 
 fn outcome(over: Over, failure: Option<String>, record: &Record, end: &End) -> (i32, Value) {
+    let failure = failure.or_else(|| (!end.expected).then(|| end.to_error().to_string()));
     if let Some(failure) = &failure {
         report::warn(failure);
     }
-    let code = match (over, failure.is_none() && end.expected) {
+    let code = match (over, &failure) {
         (Over::Stopped, _) => report::STOPPED,
-        (_, true) => report::GOOD,
-        (_, false) => report::FAILED,
+        (_, Some(_)) => report::FAILED,
+        (_, None) => report::GOOD,
     };
-    (code, report::of_call(code == report::GOOD, record, end))
+    (code, report::of_call(failure.as_deref(), record, end))
 }
 
 fn config(order: &Order, recordings: &Recordings, programs: Option<&Programs>) -> Config {
@@ -161,6 +162,10 @@ fn heard_out_ms(talk: &Talk, said: usize) -> Option<u64> {
 fn failure(talk: &Talk, over: Over, order: &Order) -> Option<String> {
     if over == Over::Stopped {
         return Some("stopped".to_owned());
+    }
+    // The end says more than the error before it.
+    if over == Over::Ended {
+        return None;
     }
     if let Some(failure) = talk.waits.failure() {
         return Some(failure.to_owned());

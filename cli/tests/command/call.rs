@@ -195,6 +195,9 @@ fn a_file_without_speech_is_a_failed_call() {
     let ran = call(&server.url, &["--audio", text(&path), "--pace", "max"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("no speech"), "{ran:?}");
+    assert_shape(&ran.json());
+    let why = "the server heard no speech in the file";
+    assert_eq!(ran.json()["error"], why, "{ran:?}");
 }
 
 #[test]

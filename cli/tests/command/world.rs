@@ -110,6 +110,12 @@ pub(crate) fn assert_shape(result: &Value) {
         assert!(result[field].is_array(), "{field}: {result}");
     }
     assert!(result["ok"].is_boolean());
+    let is_told = result["error"].as_str().is_some_and(|why| !why.is_empty());
+    let is_absent = result.get("error") == Some(&Value::Null);
+    assert!(
+        if result["ok"] == true { is_absent } else { is_told },
+        "error: {result}"
+    );
     assert!(result["first_audio_ms"].is_u64() || result["first_audio_ms"].is_null());
     for field in ["audio_ms_in", "audio_ms_out"] {
         assert!(result[field].is_u64(), "{field}: {result}");
