@@ -58,6 +58,9 @@ pub(crate) enum Over {
 pub(crate) struct Talk {
     session: Session,
     opened: Instant,
+    /// How much later than `opened` the clock of the session's events seems to have started: what
+    /// the event that was read fastest took to get here. `None` before the first.
+    ahead_ms: Option<u64>,
     stop: Stop,
     /// Whether nothing was asked of the session first.
     is_configured: bool,
@@ -83,6 +86,7 @@ impl Talk {
         let mut talk = Self {
             session: client.open(options)?,
             opened,
+            ahead_ms: None,
             stop: stop.clone(),
             is_configured: patch.0.is_empty(),
             server_tools: dialect.table().server_tools.clone(),
@@ -92,13 +96,19 @@ impl Talk {
         };
         if !patch.0.is_empty() {
             let update = ClientEvent::SessionUpdate(SessionUpdate { session: patch });
-            talk.record.sent(talk.now_ms(), &update);
+            // The session sends it by itself, first of all.
+            talk.record.sent(0, &update);
         }
         Ok(talk)
     }
 
-    /// Milliseconds on the clock of the call.
+    /// Milliseconds on the clock of the call, which is that of the session's events: what is sent
+    /// now is never younger than its answer, nor older than what it answers.
     pub(crate) fn now_ms(&self) -> u64 {
+        self.since_opened_ms() - self.ahead_ms.unwrap_or(0)
+    }
+
+    fn since_opened_ms(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -142,6 +152,8 @@ impl Talk {
     }
 
     fn take(&mut self, event: &Event) {
+        let lag_ms = self.since_opened_ms().saturating_sub(event.at_ms());
+        self.ahead_ms = Some(self.ahead_ms.map_or(lag_ms, |ms| ms.min(lag_ms)));
         self.waits.seen(event, self.record.answers_turns());
         self.record.seen(event);
     }
@@ -269,5 +281,36 @@ mod tests {
         assert_eq!((end.who, end.why), (Who::Server, Kind::Fatal), "{end:?}");
         assert_eq!(end.close_code, Some(1008));
         assert_eq!(record.sent_ms(), 0);
+    }
+
+    #[test]
+    fn what_is_sent_and_what_comes_are_on_one_clock_however_long_dialling_took() {
+        let server = LocalServer::start(Config::new()).expect("starts");
+        let client = Client::new().url(server.url());
+        let dialect = Dialect::default_dialect();
+        let (captions, stop) = (Captions::new(false), Stop::new());
+        let mut talk =
+            Talk::open(&client, &dialect, Options::default(), captions, &stop).expect("dials");
+        talk.opened -= Duration::from_secs(60);
+        assert_eq!(talk.wait_until_open().expect("opens"), None);
+        talk.create(Item::user_text("hi")).expect("sends");
+        talk.respond().expect("sends");
+        let done = talk.go_on(|talk, _| {
+            let is_answered = talk.waits.answers() > 0;
+            Ok(if is_answered {
+                Step::HangUp
+            } else {
+                Step::GoOn
+            })
+        });
+        assert_eq!(done.expect("answers"), Over::HungUp);
+        let (record, _) = talk.finish().expect("ends");
+        let at_ms = |name: &str| {
+            let row = record.rows().iter().find(|row| row["type"] == name);
+            row.and_then(|row| row["at_ms"].as_u64()).expect(name)
+        };
+        assert!(at_ms("session.created") <= at_ms("conversation.item.create"));
+        assert!(at_ms("response.create") <= at_ms("response.created"));
+        assert!(at_ms("response.done") <= at_ms("end"));
     }
 }
