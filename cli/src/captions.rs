@@ -11,6 +11,16 @@ pub(crate) struct Captions {
     mode: Mode,
     /// Whether the cursor stands at the end of a partial line.
     is_partial: bool,
+    growing: Option<Growing>,
+}
+
+/// A text that was whole when it came and may come again with more words.
+#[derive(Debug)]
+struct Growing {
+    at_ms: u64,
+    who: &'static str,
+    item_id: String,
+    text: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +43,45 @@ impl Captions {
         Self {
             mode,
             is_partial: false,
+            growing: None,
         }
     }
 
-    /// A caption that stays.
+    /// A caption that stays. Without a text there is none.
     pub(crate) fn line(&mut self, at_ms: u64, who: &str, text: &str) {
-        if self.mode == Mode::Off {
+        self.settle();
+        self.put_line(at_ms, who, text);
+    }
+
+    /// A caption that the next one replaces: a text that still grows.
+    pub(crate) fn partial(&mut self, at_ms: u64, who: &str, text: &str) {
+        self.settle();
+        self.put_partial(at_ms, who, text);
+    }
+
+    /// A caption that stays unless the next one is of the same item.
+    pub(crate) fn growing(&mut self, at_ms: u64, who: &'static str, item_id: &str, text: &str) {
+        if self.growing.as_ref().is_some_and(|g| g.item_id != item_id) {
+            self.settle();
+        }
+        self.put_partial(at_ms, who, text);
+        self.growing = Some(Growing {
+            at_ms,
+            who,
+            item_id: item_id.to_owned(),
+            text: text.to_owned(),
+        });
+    }
+
+    /// What has grown grows no more: something else is to be shown.
+    fn settle(&mut self) {
+        if let Some(grown) = self.growing.take() {
+            self.put_line(grown.at_ms, grown.who, &grown.text);
+        }
+    }
+
+    fn put_line(&mut self, at_ms: u64, who: &str, text: &str) {
+        if self.mode == Mode::Off || text.trim().is_empty() {
             return;
         }
         let clear = if self.is_partial { "\r\x1b[K" } else { "" };
@@ -46,9 +89,9 @@ impl Captions {
         self.put(&format!("{clear}{}\n", caption(at_ms, who, text)));
     }
 
-    /// A caption that the next one replaces: a text that still grows.
-    pub(crate) fn partial(&mut self, at_ms: u64, who: &str, text: &str) {
+    fn put_partial(&mut self, at_ms: u64, who: &str, text: &str) {
         match self.mode {
+            _ if text.trim().is_empty() => {}
             Mode::Off => {}
             Mode::Lines => {
                 let text = format!("… {text}");
@@ -72,6 +115,7 @@ impl Captions {
 
 impl Drop for Captions {
     fn drop(&mut self) {
+        self.settle();
         if self.is_partial {
             self.put("\n");
         }

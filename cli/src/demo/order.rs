@@ -171,6 +171,7 @@ impl Order {
         let mut script = json!({
             "brain": "script",
             "think_ms": THINK_MS,
+            "emulate": ["growing_transcripts"],
             "turns": [
                 {"when": {"tool": self.tool["name"]}, "say": say(1)},
                 {"when": {"turn": 1}, "say": say(0)},

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use talkwire_core::audio::format::Format;
-use talkwire_core::dialect::Dialect;
+use talkwire_core::dialect::{Dialect, Quirk};
 use talkwire_core::event::{Body, End, Event};
 use talkwire_core::wire::server::Speech;
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
@@ -37,6 +37,8 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Record {
     captions: Captions,
+    /// Whether a transcript comes whole several times, each with more words, instead of in pieces.
+    grows: bool,
     default_hz: (u32, u32),
     wanted: Settings,
     settings: Settings,
@@ -68,6 +70,7 @@ impl Record {
         let default_hz = (defaults.input_rate_hz, defaults.output_rate_hz);
         Self {
             captions,
+            grows: dialect.has(Quirk::GrowingTranscripts),
             default_hz,
             wanted: wanted.clone(),
             settings: Settings::new(),
@@ -160,12 +163,18 @@ impl Record {
             ServerEvent::TranscriptionDelta(e) => {
                 let delta = e.delta.as_deref().unwrap_or_default();
                 let text = self.lines.heard(&e.item_id, delta, true);
-                self.captions.partial(at_ms, "customer", text);
+                // Versions of the whole would go back to the first words after it.
+                if !self.grows {
+                    self.captions.partial(at_ms, "customer", text);
+                }
             }
             ServerEvent::TranscriptionCompleted(e) => {
                 let text = e.transcript.as_deref().unwrap_or_default();
                 let text = self.lines.heard(&e.item_id, text, false);
-                self.captions.line(at_ms, "customer", text);
+                match self.grows {
+                    true => self.captions.growing(at_ms, "customer", &e.item_id, text),
+                    false => self.captions.line(at_ms, "customer", text),
+                }
             }
             ServerEvent::TextDelta(e) | ServerEvent::TranscriptDelta(e) => {
                 let delta = e.delta.as_deref().unwrap_or_default();
@@ -210,7 +219,6 @@ impl Record {
         }
         self.playout.flush(at_ms);
         self.lines.cut(at_ms);
-        self.captions.partial(at_ms, "customer", "");
     }
 
     fn speech_stopped(&mut self, at_ms: u64, speech: &Speech) {

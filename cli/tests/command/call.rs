@@ -255,3 +255,26 @@ fn a_server_that_refuses_the_model_is_the_end_that_is_told() {
         );
     }
 }
+
+#[test]
+fn a_transcript_that_grows_is_one_caption_that_stays_and_an_empty_one_is_none() {
+    let folder = folder("growing");
+    let (said, script) = (digits_file(&folder, 8_000), folder.join("growing.yaml"));
+    let heard = |ears: &str| {
+        let rules = format!("emulate: [growing_transcripts]\nears: [\"{ears}\"]\nbrain: loop\n");
+        std::fs::write(&script, rules).expect("written");
+        let server = Server::start(&["--script", text(&script)]);
+        let ran = call(&server.url, &["--audio", text(&said), "--captions"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let stderr = ran.stderr.lines().filter_map(|l| l.split_once("customer"));
+        let captions: Vec<_> = stderr
+            .map(|(_, caption)| caption.trim().to_owned())
+            .collect();
+        (captions, ran.json()["transcript"][0]["text"].clone())
+    };
+    let grown = ["… one", "… one two", "… one two three", "one two three"];
+    let (captions, transcript) = heard("one two three");
+    assert_eq!(captions, grown);
+    assert_eq!(transcript, "one two three");
+    assert_eq!(heard("").0, Vec::<String>::new());
+}

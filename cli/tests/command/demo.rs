@@ -14,8 +14,10 @@ const TOLERANCE_MS: u64 = 250;
 #[test]
 fn the_demo_holds_the_whole_call_and_leaves_its_artifacts() {
     let out = folder("demo");
-    let ran = Ran::of(talkwire().args(["demo", "--json", "--out", text(&out)]));
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    let args = ["demo", "--json", "--captions", "--out", text(&out)];
+    let ran = Ran::of(talkwire().args(args));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    captions_grow(&ran.stderr);
     let result = ran.json();
     assert_shape(&result);
     assert_eq!(
@@ -52,6 +54,28 @@ fn the_demo_holds_the_whole_call_and_leaves_its_artifacts() {
         "5 s",
     ] {
         assert!(svg.contains(wanted), "no {wanted}");
+    }
+}
+
+/// The customer's captions grow word by word, each turn stays once, and no caption is empty.
+fn captions_grow(stderr: &str) {
+    let lines: Value = serde_json::from_str(LINES).expect("JSON");
+    let said = |line: &Value| line["role"] == "customer";
+    let lines = lines["ru"].as_array().expect("lines").iter();
+    for line in lines.filter(|line| said(line)) {
+        let all = line["text"].as_str().expect("a text");
+        let (two_words, _) = all.match_indices(' ').nth(1).expect("three words");
+        let shown = |caption: &str| {
+            let wanted = format!(" s  customer  {caption}");
+            stderr.lines().filter(|l| l.ends_with(&wanted)).count()
+        };
+        assert_eq!(shown(&format!("… {}", &all[..two_words])), 1, "{stderr}");
+        assert_eq!(shown(all), 1, "{stderr}");
+    }
+    for line in stderr.lines() {
+        let (_, caption) = line.split_once(" s  ").expect("a time");
+        let words = caption.split_whitespace().filter(|word| *word != "…");
+        assert!(words.count() > 1, "no text: {line}");
     }
 }
 
@@ -124,6 +148,7 @@ fn events_are_complete(path: &Path) {
         rows.iter()
             .all(|row| row["at_ms"].is_u64() && row["direction"].is_string())
     );
+    assert!(rows.is_sorted_by_key(|row| row["at_ms"].as_u64()));
 }
 
 #[test]
