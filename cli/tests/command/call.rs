@@ -278,3 +278,28 @@ fn a_transcript_that_grows_is_one_caption_that_stays_and_an_empty_one_is_none() 
     assert_eq!(transcript, "one two three");
     assert_eq!(heard("").0, Vec::<String>::new());
 }
+
+#[test]
+fn a_wrong_command_line_is_told_in_the_json_too() {
+    for (args, wanted) in [
+        (&["call", "--json", "--url", "ws://h/"][..], "--text"),
+        (&["call", "--json", "--text", "hi"], "--url"),
+        (&["call", "--json", "--loud"], "--loud"),
+        (&["demo", "--lang", "xx", "--json"], "xx"),
+        (&["--json"], "--json"),
+    ] {
+        let ran = Ran::of(talkwire().args(args));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(wanted), "{ran:?}");
+        let result = ran.json();
+        assert_shape(&result);
+        assert_eq!(result["ok"], false);
+        let why = result["error"].as_str().expect("a sentence");
+        assert!(why.contains(wanted) && !why.contains("Usage"), "{why}");
+    }
+    let plain = Ran::of(talkwire().args(["call", "--loud"]));
+    assert_eq!((plain.code, plain.stdout.as_str()), (Some(2), ""));
+    let help = Ran::of(talkwire().args(["call", "--json", "--help"]));
+    assert_eq!(help.code, Some(0));
+    assert!(!help.stdout.contains("\"ok\""), "{help:?}");
+}

@@ -113,7 +113,11 @@ pub(crate) fn assert_shape(result: &Value) {
     let is_told = result["error"].as_str().is_some_and(|why| !why.is_empty());
     let is_absent = result.get("error") == Some(&Value::Null);
     assert!(
-        if result["ok"] == true { is_absent } else { is_told },
+        if result["ok"] == true {
+            is_absent
+        } else {
+            is_told
+        },
         "error: {result}"
     );
     assert!(result["first_audio_ms"].is_u64() || result["first_audio_ms"].is_null());
