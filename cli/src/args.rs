@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
+use talkwire_core::dialect::Dialect;
 
 /// Realtime voice agents from the command line.
 #[derive(Debug, Parser)]
@@ -31,19 +32,19 @@ pub(crate) struct Serve {
     /// Allow an address that other machines can reach
     #[arg(long)]
     pub(crate) allow_remote: bool,
-    /// Built-in dialect to speak
-    #[arg(long, value_name = "NAME")]
+    // The default is whatever the library says.
+    #[arg(long, value_name = "NAME", help = profile_help())]
     pub(crate) profile: Option<String>,
     /// Script to follow (YAML)
     #[arg(long, value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
-    /// What answers: echo, loop or script
+    /// What answers: echo, loop or script; default: script with a script that has turns, else echo
     #[arg(long, value_name = "NAME")]
     pub(crate) brain: Option<String>,
-    /// What hears: script, dtmf, none or exec:COMMAND
+    /// What hears: script, dtmf, none or exec:COMMAND; default: script
     #[arg(long, value_name = "NAME")]
     pub(crate) ears: Option<String>,
-    /// What speaks: tone, wav, dtmf or exec:COMMAND
+    /// What speaks: tone, wav, dtmf or exec:COMMAND; default: wav with a script, else tone
     #[arg(long, value_name = "NAME")]
     pub(crate) voice: Option<String>,
     /// The only credential to accept; without it any or none is accepted
@@ -64,9 +65,36 @@ pub(crate) struct Serve {
     /// Seconds a session lives
     #[arg(long, value_name = "SECONDS")]
     pub(crate) lifetime: Option<u64>,
-    /// Sessions at once
-    #[arg(long, value_name = "NUMBER")]
+    /// Sessions at once; default: the limit of the dialect
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     pub(crate) max_sessions: Option<usize>,
+}
+
+fn profile_help() -> String {
+    let names: Vec<_> = Dialect::names().collect();
+    let default = Dialect::default_dialect();
+    format!(
+        "Built-in dialect to speak: {}; default: {}",
+        names.join(" or "),
+        default.name()
+    )
+}
+
+/// A server for nobody would refuse every call.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a server needs room for one session at least".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// An agent gives no answer to nothing.
+fn words(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("the text is empty: there is nothing to say".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// How fast the local server sends answers.
@@ -101,7 +129,7 @@ pub(crate) struct Call {
     #[arg(long, value_name = "IN.WAV")]
     pub(crate) audio: Option<PathBuf>,
     /// Write this text
-    #[arg(long)]
+    #[arg(long, value_parser = words)]
     pub(crate) text: Option<String>,
     /// Write what the agent said to this file: WAV, PCM16 mono
     #[arg(long, value_name = "OUT.WAV")]

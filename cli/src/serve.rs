@@ -21,6 +21,10 @@ pub(crate) fn run(args: &Serve, stop: &Stop) -> i32 {
 }
 
 fn serve(args: &Serve, stop: &Stop) -> Result<()> {
+    if args.brain.as_deref() == Some("script") && args.script.is_none() {
+        let message = "--brain script needs a script to follow: add --script FILE";
+        return Err(Error::new(Kind::Argument, message));
+    }
     let server = LocalServer::start(config(args))?;
     report::say(&format!("listening on {}", server.url()))
         .map_err(|e| Error::new(Kind::Io, format!("stdout: {e}")))?;

@@ -303,3 +303,13 @@ fn a_wrong_command_line_is_told_in_the_json_too() {
     assert_eq!(help.code, Some(0));
     assert!(!help.stdout.contains("\"ok\""), "{help:?}");
 }
+
+#[test]
+fn an_empty_text_is_refused_before_anybody_is_called() {
+    for empty in ["", " \n"] {
+        let ran = call("ws://127.0.0.1:1/", &["--text", empty]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("the text is empty"), "{ran:?}");
+        assert_eq!(ran.json()["ok"], false);
+    }
+}

@@ -93,3 +93,34 @@ fn tls_serves_wss_and_a_call_trusts_only_what_it_is_told_to() {
     assert_eq!(untrusted.code, Some(1));
     assert_eq!(untrusted.json()["end"]["why"], "tls", "{untrusted:?}");
 }
+
+#[test]
+fn no_room_and_no_script_are_refused_with_a_sentence() {
+    for (args, wanted) in [
+        (["--max-sessions", "0"], "one session at least"),
+        (["--max-sessions", "many"], "invalid digit"),
+        (["--brain", "script"], "--script FILE"),
+    ] {
+        let ran = Ran::of(talkwire().arg("serve").args(args));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+        assert!(ran.stderr.contains(wanted), "{ran:?}");
+    }
+}
+
+#[test]
+fn the_help_names_the_defaults() {
+    let help = Ran::of(talkwire().args(["serve", "--help"])).stdout;
+    let entry = |flag: &str| {
+        let (_, rest) = help.split_once(&format!("--{flag} ")).expect("a flag");
+        let entry = rest.split("      --").next().unwrap_or(rest);
+        entry.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (flag, default) in [
+        ("profile", "default: yandex"),
+        ("brain", "else echo"),
+        ("ears", "default: script"),
+        ("voice", "else tone"),
+    ] {
+        assert!(entry(flag).contains(default), "{flag}: {help}");
+    }
+}
