@@ -82,7 +82,8 @@ fn outcome(
     record: &Record,
     end: &End,
 ) -> (i32, Value) {
-    let failure = failure.or_else(|| (!end.expected).then(|| end.to_error().to_string()));
+    let by_itself = (failure.is_none() && !end.expected).then(|| end.to_error());
+    let failure = failure.or_else(|| by_itself.as_ref().map(Error::to_string));
     if let Some(failure) = &failure {
         report::warn(failure);
     }
@@ -91,10 +92,12 @@ fn outcome(
             let _ = report::say(&format!("{}: {}", line.role, line.text));
         }
     }
-    let code = match (over, &failure) {
-        (Over::Stopped, _) => report::STOPPED,
-        (_, Some(_)) => report::FAILED,
-        (_, None) => report::GOOD,
+    let code = match (over, &failure, &by_itself) {
+        (Over::Stopped, ..) => report::STOPPED,
+        // A wrong URL is one whether it is seen before dialling or by whoever dials.
+        (_, _, Some(error)) => report::exit_code(error),
+        (_, Some(_), None) => report::FAILED,
+        (_, None, None) => report::GOOD,
     };
     (code, report::of_call(failure.as_deref(), record, end))
 }

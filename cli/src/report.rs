@@ -60,7 +60,7 @@ pub(crate) fn of_call(error: Option<&str>, record: &Record, end: &End) -> Value 
 pub(crate) fn of_error(error: &Error) -> Value {
     json!({
         "ok": false,
-        "error": error.message(),
+        "error": error.to_string(),
         "transcript": [],
         "tool_calls": [],
         "first_audio_ms": null,

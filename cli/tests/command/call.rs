@@ -313,3 +313,14 @@ fn an_empty_text_is_refused_before_anybody_is_called() {
         assert_eq!(ran.json()["ok"], false);
     }
 }
+
+#[test]
+fn a_url_that_cannot_be_right_is_an_error_of_the_command_line() {
+    let ran = call("http://127.0.0.1:1/", &["--text", "hi"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let result = ran.json();
+    assert_shape(&result);
+    assert_eq!(result["end"]["why"], "argument");
+    let why = result["error"].as_str().expect("a sentence");
+    assert!(why.contains("ws://") && ran.stderr.contains(why), "{ran:?}");
+}
