@@ -864,6 +864,15 @@ TW_API tw_status tw_session_end(const struct tw_session *session,
                          struct tw_error **err);
 
 /**
+ * What the dialect of the session says it can do, as a JSON object with the keys `dialect`, `caps`,
+ * `limits`, `voices` and `server_tools`. Known from the start, also without a connection, and the
+ * same to the end. What it does not name may still work. Belongs to the session.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_session_capabilities(const struct tw_session *session);
+
+/**
  * Gives a session back. NULL is allowed. One that was not closed is broken off; its callbacks still
  * get their end, and `drop` comes after that. Legal in the session's own callbacks.
  *

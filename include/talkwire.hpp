@@ -293,6 +293,11 @@ class SessionRef {
     return status == TW_OK ? std::optional<End>(End(end)) : std::nullopt;
   }
 
+  /// What the dialect says it can do: a JSON object.
+  std::string_view capabilities() const noexcept {
+    return detail::view(tw_session_capabilities(session_));
+  }
+
   tw_session *get() const noexcept { return session_; }
 
  protected:

@@ -21,4 +21,5 @@ pub mod push;
 pub mod runtime;
 pub mod server;
 pub mod session;
+pub mod session_commands;
 pub mod version;

@@ -1,14 +1,13 @@
 //! Sessions.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::borrow::Cow;
+use std::ffi::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use talkwire_core::runtime::dispatch::in_callback;
 use talkwire_core::runtime::mailbox::Next;
-use talkwire_core::session::Pending;
 use talkwire_core::{Error, Kind, Result, Session};
 
 use crate::config::tw_config;
@@ -19,7 +18,7 @@ use crate::guard;
 use crate::handle::{self, Handle, Mark};
 use crate::push::{Owner, Push, Silence, tw_callbacks};
 use crate::runtime::tw_runtime;
-use crate::text;
+use crate::text::{Text, tw_str};
 
 /// One conversation.
 pub struct tw_session {
@@ -28,6 +27,7 @@ pub struct tw_session {
     /// There when events go to callbacks.
     pushed: Option<Arc<Silence>>,
     is_closing: AtomicBool,
+    capabilities: Text,
 }
 
 impl Handle for tw_session {
@@ -40,7 +40,7 @@ impl Handle for tw_session {
 
 impl tw_session {
     /// The session, as long as it takes commands.
-    fn live(&self) -> Result<&Session> {
+    pub(crate) fn live(&self) -> Result<&Session> {
         if self.is_closing.load(Ordering::Acquire) || self.session.end().is_some() {
             return Err(Error::new(Kind::Closed, "the session is closed"));
         }
@@ -66,12 +66,6 @@ impl tw_session {
 
 fn millis(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
-}
-
-/// The body of the functions that send one command. An answer that nobody waits for comes as an
-/// event if it is an error.
-fn send(session: *mut tw_session, command: impl FnOnce(&Session) -> Result<Pending>) -> Result<()> {
-    command(handle::borrow(session)?.live()?).map(drop)
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -119,6 +113,7 @@ fn open(session: &Session, owner: Option<Owner>) -> Result<*mut tw_session> {
         session: session.clone(),
         pushed: owner.as_ref().map(|owner| owner.silence.clone()),
         is_closing: AtomicBool::new(false),
+        capabilities: Text::default(),
     });
     if let Some(owner) = owner {
         let push = Push {
@@ -215,6 +210,21 @@ pub unsafe extern "C" fn tw_session_end(
     })
 }
 
+/// What the dialect of the session says it can do, as a JSON object with the keys `dialect`, `caps`,
+/// `limits`, `voices` and `server_tools`. Known from the start, also without a connection, and the
+/// same to the end. What it does not name may still work. Belongs to the session.
+///
+/// Thread-safe: yes. In a callback: yes. Blocks: no.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tw_session_capabilities(session: *const tw_session) -> tw_str {
+    guard::value("tw_session_capabilities", tw_str::EMPTY, || {
+        handle::peek(session).map_or(tw_str::EMPTY, |s| {
+            let json = || Cow::Owned(s.session.capabilities().to_string());
+            s.capabilities.get(|| Some(json()))
+        })
+    })
+}
+
 /// Gives a session back. NULL is allowed. One that was not closed is broken off; its callbacks still
 /// get their end, and `drop` comes after that. Legal in the session's own callbacks.
 ///
@@ -294,215 +304,5 @@ pub unsafe extern "C" fn tw_session_wakeup_fd(
     guard::done("tw_session_wakeup_fd", err, || {
         let session = handle::borrow(session)?.pulled()?;
         handle::put(fd, "fd", || session.wakeup_fd())
-    })
-}
-
-// ---- commands -----------------------------------------------------------------------------------
-
-/// Changes settings: keys that are absent keep their values, null clears. The server answers with
-/// TW_EVENT_SESSION_UPDATED.
-///
-/// @param session  the session
-/// @param patch    JSON object in the shape of `session.update`
-/// @param len      its bytes, or TW_NTS
-/// @param err      receives the error, may be NULL
-/// @return TW_OK, TW_ERR_ARGUMENT (also for text that is no JSON object), TW_ERR_CLOSED,
-///         TW_ERR_QUEUE_FULL, TW_ERR_FORKED; what the dialect refuses comes as
-///         TW_EVENT_PROTOCOL_FAULT
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_update(
-    session: *mut tw_session,
-    patch: *const c_char,
-    len: usize,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_update", err, || {
-        let patch = text::input(patch, len, "patch")?;
-        send(session, |s| s.update(text::json(patch, "patch")?))
-    })
-}
-
-/// Appends audio of the customer. The bytes are copied.
-///
-/// @param session  the session
-/// @param audio    whole samples, mono, in the input format of the session (PCM16: little-endian)
-/// @param len      bytes
-/// @param err      receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL (nothing was taken), TW_ERR_ARGUMENT,
-///         TW_ERR_FORKED
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_append(
-    session: *mut tw_session,
-    audio: *const c_void,
-    len: usize,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_append", err, || {
-        let session = handle::borrow(session)?.live()?;
-        match text::bytes(audio.cast(), len, "audio")? {
-            [] => Ok(()),
-            audio => session.append(Bytes::copy_from_slice(audio)),
-        }
-    })
-}
-
-/// Makes a turn of the audio appended so far. Asks for no response.
-///
-/// @param session  the session
-/// @param err      receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED; an empty turn is
-///         refused by TW_EVENT_PROTOCOL_FAULT or TW_EVENT_ERROR
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_commit(
-    session: *mut tw_session,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_commit", err, || send(session, Session::commit))
-}
-
-/// Forgets the audio appended since the last turn.
-///
-/// @param session  the session
-/// @param err      receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_clear(
-    session: *mut tw_session,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_clear", err, || send(session, Session::clear))
-}
-
-/// Puts a text of the customer into the conversation. Asks for no response.
-///
-/// @param session  the session
-/// @param text     the text
-/// @param len      its bytes, or TW_NTS
-/// @param err      receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_send_text(
-    session: *mut tw_session,
-    text: *const c_char,
-    len: usize,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_send_text", err, || {
-        let text = text::input(text, len, "text")?;
-        send(session, |s| s.send_text(text))
-    })
-}
-
-/// Sends any event of the protocol, by its current name; unknown types and fields pass as they are.
-///
-/// @param session  the session
-/// @param json     a JSON object with a `type`
-/// @param len      its bytes, or TW_NTS
-/// @param err      receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT (also for text that is no JSON
-///         object), TW_ERR_FORKED
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_send_json(
-    session: *mut tw_session,
-    json: *const c_char,
-    len: usize,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_send_json", err, || {
-        let json = text::input(json, len, "json")?;
-        // The engine would tell too, but later and as an event.
-        text::json::<Object>(json, "json")?;
-        send(session, |s| s.send_json(json))
-    })
-}
-
-/// Any JSON object, read without keeping it.
-#[derive(serde::Deserialize)]
-struct Object {
-    #[serde(rename = "type")]
-    _type: serde::de::IgnoredAny,
-}
-
-/// Asks for a response.
-///
-/// @param session    the session
-/// @param overrides  NULL, or a JSON object with fields of the wire's `response`, for this one only
-/// @param len        its bytes, or TW_NTS
-/// @param err        receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_respond(
-    session: *mut tw_session,
-    overrides: *const c_char,
-    len: usize,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_respond", err, || {
-        let overrides = text::optional(overrides, len, "overrides")?;
-        let overrides = overrides.map(|o| text::json(o, "overrides")).transpose()?;
-        send(session, |s| s.respond(overrides))
-    })
-}
-
-/// Stops a response.
-///
-/// @param session      the session
-/// @param response_id  the response, or NULL for the one that runs
-/// @param len          its bytes, or TW_NTS
-/// @param err          receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_cancel(
-    session: *mut tw_session,
-    response_id: *const c_char,
-    len: usize,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_cancel", err, || {
-        let id = text::optional(response_id, len, "response_id")?;
-        send(session, |s| s.cancel(id.map(str::to_owned)))
-    })
-}
-
-/// Answers a function call. Asks for no response.
-///
-/// @param session      the session
-/// @param call_id      the call, see tw_event_call_id()
-/// @param call_id_len  its bytes, or TW_NTS
-/// @param output       what the function returned, usually JSON text
-/// @param output_len   its bytes, or TW_NTS
-/// @param err          receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
-///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tw_session_answer_call(
-    session: *mut tw_session,
-    call_id: *const c_char,
-    call_id_len: usize,
-    output: *const c_char,
-    output_len: usize,
-    err: *mut *mut tw_error,
-) -> tw_status {
-    guard::done("tw_session_answer_call", err, || {
-        let call_id = text::input(call_id, call_id_len, "call_id")?;
-        let output = text::input(output, output_len, "output")?;
-        send(session, |s| s.answer_call(call_id, output))
     })
 }

@@ -14,6 +14,7 @@ int main(void) {
   tw_session *session = NULL;
   sound(tw_local_server_url(server));
   OK(tw_session_open(runtime, config, NULL, &session, &err));
+  sound(tw_session_capabilities(session));
   OK(tw_session_send_text(session, "\xd0\xb4\xd0\xb0", TW_NTS, &err));
   OK(tw_session_respond(session, NULL, 0, &err));
   for (int done = 0; !done;) {

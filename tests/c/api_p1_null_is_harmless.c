@@ -33,7 +33,7 @@ static void frees_and_accessors(void) {
   CHECK(tw_end_code(NULL) == 0 && tw_end_http_status(NULL) == 0);
   CHECK(tw_end_unsent_audio_ms(NULL) == 0 && tw_end_unsent_commands(NULL) == 0);
   CHECK(is(tw_end_message(NULL), "") && is(tw_end_json(NULL), ""));
-  CHECK(is(tw_local_server_url(NULL), ""));
+  CHECK(is(tw_local_server_url(NULL), "") && is(tw_session_capabilities(NULL), ""));
 }
 
 static void objects(void) {

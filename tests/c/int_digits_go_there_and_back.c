@@ -1,6 +1,7 @@
 /* What was said is what arrived, sample path included: digits as tones to a server that recognises
    them, and back from its voice, decoded by us. */
 #include "support.h"
+#include "tones.h"
 
 /* Appends everything in pieces of 20 ms, as fast as it goes. */
 static void speak(tw_session *session, const int16_t *pcm, size_t samples) {

@@ -26,9 +26,13 @@ int main() {
   CHECK(event.error() && event.error()->event_id() == "bad");
   CHECK(event.error()->who() == TW_WHO_SERVER && event.text() == event.error()->message());
 
+  const std::string can(session.capabilities());
+  CHECK(can.find(R"("dialect":"yandex")") != std::string::npos);
+
   // A moved session is the same one; the old object is empty and harmless.
   talkwire::Session moved(std::move(session));
   CHECK(thrown([&] { session.commit(); }) == TW_ERR_ARGUMENT);
+  CHECK(session.capabilities().empty() && moved.capabilities() == can);
   moved.close_wait(patience);
   CHECK(moved.end() && moved.end()->expected() && !moved.end()->error());
   CHECK(thrown([&] { moved.send_text("late"); }) == TW_ERR_CLOSED);
