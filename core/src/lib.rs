@@ -1,8 +1,8 @@
 //! Realtime voice agents: protocol, audio framing and session engine.
 //!
 //! Six words carry the design: **wire** (vocabulary), **dialect** (data tables), **machine** (pure
-//! state plus `now`), **driver** (the only I/O), **mailbox** (events to applications) and **ring**
-//! (audio to and from media threads).
+//! state plus `now`), **driver** (the only I/O), **mailbox** (events to applications) and, planned,
+//! **ring** (audio to and from media threads).
 //!
 //! ```no_run
 //! use talkwire_core::{Client, Options};
@@ -46,3 +46,4 @@ pub use options::Options;
 pub use runtime::Runtime;
 pub use session::Session;
 pub use wire::Session as Settings;
+pub use wire::session::Modality;
