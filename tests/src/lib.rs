@@ -2,3 +2,7 @@
 
 pub mod flow;
 pub mod stage;
+
+mod numbers;
+
+pub use numbers::scaled;

@@ -244,6 +244,7 @@ mod tests {
     use crate::audio::codec;
     use crate::audio::format::Format;
     use crate::audio::level::{peak_dbfs, rms_dbfs};
+    use crate::audio::numbers::cases;
     use crate::audio::resample::resample;
     use crate::audio::wav::Wav;
 
@@ -483,7 +484,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(cases(64))]
         #[test]
         fn digits_arrive_once_and_in_order_over_any_path(
             digits in "[0-9*#A-D]{0,8}",

@@ -54,6 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::audio::numbers::cases;
 
     fn push(framer: &mut Framer, bytes: &[u8]) -> Vec<i16> {
         let mut samples = Vec::new();
@@ -89,6 +90,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn any_cutting_gives_the_same_samples(
             bytes in prop::collection::vec(any::<u8>(), 0..400),

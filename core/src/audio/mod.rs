@@ -24,3 +24,14 @@ pub mod mix;
 pub mod resample;
 pub mod vad;
 pub mod wav;
+
+#[cfg(test)]
+mod numbers {
+    use proptest::prelude::ProptestConfig;
+
+    /// So many cases of a property, ten times as many in the deep tier of the tests.
+    pub(super) fn cases(quick: u32) -> ProptestConfig {
+        let is_deep = std::env::var_os("TALKWIRE_DEEP").is_some_and(|deep| deep == "1");
+        ProptestConfig::with_cases(quick * if is_deep { 10 } else { 1 })
+    }
+}

@@ -146,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::audio::level::rms_dbfs;
+    use crate::audio::numbers::cases;
 
     const RATES: [u32; 8] = [
         8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000,
@@ -293,7 +294,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(cases(48))]
         #[test]
         fn any_cutting_gives_the_same_bits_and_the_exact_length(
             samples in prop::collection::vec(any::<i16>(), 0..3000),

@@ -122,6 +122,7 @@ mod tests {
     use crate::audio::codec;
     use crate::audio::dtmf;
     use crate::audio::format::Format;
+    use crate::audio::numbers::cases;
     use crate::audio::resample::resample;
     use crate::audio::wav::Wav;
 
@@ -305,7 +306,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
+        #![proptest_config(cases(16))]
         #[test]
         fn any_cutting_gives_the_same_frames(
             rate_hz in prop::sample::select(vec![8_000u32, 16_000, 24_000, 44_100]),

@@ -298,15 +298,21 @@ fn walk(profile: &str, pacing: Pacing, acts: &[Act]) {
     assert!(world.judge.running.is_empty(), "a response never ends");
 }
 
+/// So many cases, ten times as many in the deep tier of the tests.
+fn cases(quick: u32) -> u32 {
+    let is_deep = std::env::var_os("TALKWIRE_DEEP").is_some_and(|deep| deep == "1");
+    quick * if is_deep { 10 } else { 1 }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 25,
+        cases: cases(25),
         // A failing walk is printed whole; nothing is to be written beside the sources.
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
-    // 25 walks of about 45 events in two dialects and two paces: more than 2,000 events.
+    // 25 walks (250 in the deep tier) of about 45 events in two dialects and two paces: more than 2,000 events.
     #[test]
     fn whatever_a_client_does_the_six_invariants_hold(
         acts in prop::collection::vec(act(), 20..70),

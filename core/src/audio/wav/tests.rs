@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::audio::numbers::cases;
 
 /// A file in the temporary folder that goes away with the test.
 struct Scratch(PathBuf);
@@ -321,6 +322,8 @@ fn the_speech_of_the_examples_is_as_its_readme_says() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let _ = Wav::parse(&bytes);
