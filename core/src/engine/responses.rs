@@ -36,8 +36,15 @@ pub(super) enum Verdict {
     After(Box<ServerEvent>),
 }
 
-/// Late events come within moments; remembering more would only cost.
+/// Late events come within moments, and no server runs so many at once; more would only cost.
 const REMEMBERED: usize = 64;
+
+impl Running {
+    /// Whether it is the one that the conversation waits for.
+    fn is_settled(&self) -> bool {
+        !self.aside && !self.interrupted
+    }
+}
 
 impl Responses {
     /// A `response.create` was sent.
@@ -78,13 +85,22 @@ impl Responses {
         if self.is_over(&id) {
             return Verdict::Late;
         }
+        if self.running.iter().any(|r| r.id == id) {
+            return Verdict::Pass;
+        }
+        // A server that runs two in the conversation at once breaks its own rule; taking the second
+        // for one beside it loses nothing of either.
         let aside = response.extra.get("conversation") == Some(&json!("none"))
+            || self.running.iter().any(Running::is_settled)
             || (response.conversation_id.is_none() && self.running.iter().any(|r| !r.interrupted));
         let forgotten = self
             .running
             .iter()
             .position(|r| r.interrupted && r.id != id);
         let forgotten = forgotten.map(|i| self.running.remove(i));
+        if self.running.len() == REMEMBERED {
+            self.running.remove(0);
+        }
         self.running.push(Running {
             id,
             aside,
@@ -135,11 +151,7 @@ impl Responses {
                 "I3: a response is over or runs, not both"
             );
         }
-        let settled = self
-            .running
-            .iter()
-            .filter(|r| !r.aside && !r.interrupted)
-            .count();
+        let settled = self.running.iter().filter(|r| r.is_settled()).count();
         assert!(
             settled <= 1,
             "I4: at most one response runs in the conversation"
@@ -206,5 +218,43 @@ mod tests {
         assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Late);
         assert_eq!(responses.seen(&event(DELTA, "b")), Verdict::Pass);
         responses.check();
+    }
+
+    #[test]
+    fn a_response_that_begins_twice_runs_once() {
+        let mut responses = Responses::default();
+        for _ in 0..2 {
+            let begin = event("response.created", "a");
+            assert_eq!(responses.seen(&begin), Verdict::Pass);
+            responses.check();
+        }
+        responses.seen(&event("response.done", "a"));
+        responses.check();
+        assert!(!responses.is_busy());
+    }
+
+    #[test]
+    fn a_server_that_runs_two_in_the_conversation_is_heard_out() {
+        let mut responses = Responses::default();
+        for id in ["a", "b"] {
+            let begin = event("response.created", id);
+            assert_eq!(responses.seen(&begin), Verdict::Pass);
+            responses.check();
+        }
+        for id in ["b", "a"] {
+            assert_eq!(responses.seen(&event(DELTA, id)), Verdict::Pass);
+            assert_eq!(responses.seen(&event("response.done", id)), Verdict::Pass);
+        }
+        assert!(!responses.is_busy());
+    }
+
+    #[test]
+    fn a_server_that_never_ends_anything_fills_no_memory() {
+        let mut responses = Responses::default();
+        for n in 0..10 * REMEMBERED {
+            responses.seen(&event("response.created", &n.to_string()));
+            responses.check();
+        }
+        assert_eq!(responses.running.len(), REMEMBERED);
     }
 }
