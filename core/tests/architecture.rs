@@ -9,16 +9,13 @@ use std::path::{Path, PathBuf};
 const EDGES: &[(&str, &[&str])] = &[
     (
         "client",
-        &[
-            "session", "call", "runtime", "options", "event", "error", "dialect",
-        ],
+        &["session", "runtime", "options", "event", "error", "dialect"],
     ),
     // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
     // decides.
     (
         "session",
         &[
-            "call",
             "runtime",
             "options",
             "event",
@@ -28,10 +25,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "engine::io",
             "engine::history",
         ],
-    ),
-    (
-        "call",
-        &["runtime", "options", "event", "error", "audio::format"],
     ),
     (
         "runtime",
@@ -57,11 +50,6 @@ const EDGES: &[(&str, &[&str])] = &[
     ("audio", &["error"]),
     ("event", &["wire", "error", "audio::format"]),
     ("error", &[]),
-    // Re-exports for the crates that are built on parts of this one.
-    (
-        "parts",
-        &["net", "runtime", "audio", "wire", "dialect", "error"],
-    ),
 ];
 
 const IMPURE: &[&str] = &[
@@ -88,12 +76,6 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("core/src/engine", IMPURE),
     ("server/src/peer.rs", IMPURE),
     (
-        "core/src/audio/ring.rs",
-        &[
-            "Mutex", "log", "format!", "unwrap", "String", "to_vec", "collect",
-        ],
-    ),
-    (
         "core/src/audio",
         &["tokio", "std::net", "std::thread", "spawn", "async"],
     ),
@@ -103,13 +85,38 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 ];
 
 /// Files outside ffi-c that may hold unsafe code, each with its reason.
-const UNSAFE_FILES: &[(&str, &str)] = &[
+const UNSAFE_FILES: &[(&str, &str)] = &[("core/src/runtime/mod.rs", "signal mask and fork guard")];
+
+/// Files and directories that may spawn tasks, threads or programs, or hold a static with a state
+/// in it, each with its reason. Elsewhere a caller could not know what goes on behind its back.
+const ACTIVE_FILES: &[(&str, &str)] = &[
+    ("core/src/runtime", "tasks and threads are its business"),
+    ("core/src/session.rs", "the timer of a bounded close"),
     (
-        "core/src/audio/ring.rs",
-        "samples shared with a media thread without a lock",
+        "core/src/dialect/mod.rs",
+        "built-in tables, read once and never changed",
     ),
-    ("core/src/runtime/wake.rs", "eventfd and pipe"),
-    ("core/src/runtime/mod.rs", "signal mask and fork guard"),
+    ("server/src/driver.rs", "one task for each connection"),
+    ("server/src/exec.rs", "programs as ears, brain or voice"),
+    ("server/src/local.rs", "the server's own runtime"),
+    (
+        "server/src/session.rs",
+        "the writer of a connection, and its jobs",
+    ),
+    ("ffi-c/src", "handles of C live outside of Rust's scopes"),
+    ("py/src", "the interpreter has one runtime"),
+];
+
+/// What spawns, and what holds a state where it is static.
+const SPAWNING: &[&str] = &["spawn*", "thread_local"];
+const STATEFUL: &[&str] = &[
+    "Mutex",
+    "RwLock",
+    "Atomic*",
+    "OnceLock",
+    "PyOnceLock",
+    "LazyLock",
+    "mut",
 ];
 
 /// Lower case. They are data: names of tables, files and command-line values.
@@ -367,6 +374,29 @@ fn forbidden_words(source: &Source, list: &[&str]) -> Vec<String> {
     found.into_iter().collect()
 }
 
+/// What spawns, and statics that hold a state.
+fn activities(source: &Source) -> Vec<String> {
+    let mut found = forbidden_words(source, SPAWNING);
+    let tokens = words(&source.code);
+    for (at, _) in tokens.iter().enumerate().filter(|(_, t)| **t == "static") {
+        // `'static` is a lifetime.
+        if at > 0 && tokens[at - 1] == "'" {
+            continue;
+        }
+        let head: Vec<_> = tokens[at..].iter().take_while(|t| **t != "=").collect();
+        let matches = |word: &str| {
+            STATEFUL.iter().any(|w| match w.strip_suffix('*') {
+                Some(start) => word.starts_with(start),
+                None => word == *w,
+            })
+        };
+        if head.iter().any(|word| matches(word)) {
+            found.push(format!("static {}", tokens.get(at + 1).unwrap_or(&"")));
+        }
+    }
+    found
+}
+
 /// Lines of code or strings that name a vendor. An `include_str!` names a file, which is data.
 fn vendor_lines(source: &Source) -> Vec<String> {
     let names_one = |line: &&str| {
@@ -588,6 +618,90 @@ fn unsafe_code_lies_in_ffi_c_and_the_listed_files_only() {
         1
     );
     assert!(forbidden_words(&Source::new("#![forbid(unsafe_code)]"), &["unsafe"]).is_empty());
+}
+
+#[test]
+fn only_the_listed_files_spawn_or_hold_static_state() {
+    let (mut broken, mut used) = (Vec::new(), BTreeSet::new());
+    for (name, source) in PRODUCT.iter().flat_map(|place| rust_files(place)) {
+        let found = activities(&source);
+        let listed = ACTIVE_FILES
+            .iter()
+            .find(|(file, _)| Path::new(&name).starts_with(file));
+        match listed {
+            Some((file, _)) if !found.is_empty() => drop(used.insert(*file)),
+            Some(_) => {}
+            None => broken.extend(found.into_iter().map(|what| format!("{name}: {what}"))),
+        }
+    }
+    assert_none(broken, "spawning or state outside ACTIVE_FILES");
+    let idle = ACTIVE_FILES.iter().filter(|(file, _)| !used.contains(file));
+    let idle = idle.map(|(file, _)| (*file).to_owned()).collect();
+    assert_none(idle, "entries of ACTIVE_FILES that need no exception");
+}
+
+#[test]
+fn the_rule_of_activity_sees_statics_with_state_and_every_spawn() {
+    let found = |text: &str| activities(&Source::new(text)).len();
+    for bad in [
+        "tokio::spawn(x);",
+        "pool.spawn_blocking(f);",
+        "thread::Builder::new().spawn(f)",
+        "static N: AtomicU8 = AtomicU8::new(0);",
+        "static mut N: u8 = 0;",
+        "thread_local! { static N: u8 = 0; }",
+        "static T: std::sync::LazyLock<Vec<u8>> = x;",
+    ] {
+        assert!(found(bad) > 0, "{bad}");
+    }
+    for good in [
+        "fn f(text: &'static str, m: Mutex<u8>) {}",
+        "static NAMES: &[&str] = &[];",
+        "// spawn",
+        "let m = Mutex::new(0);",
+    ] {
+        assert_eq!(found(good), 0, "{good}");
+    }
+}
+
+/// Whether a name of [`EDGES`] is a room or a file of one.
+fn is_room(name: &str) -> bool {
+    let path = root().join("core/src").join(name.replace("::", "/"));
+    path.is_dir() || path.with_extension("rs").is_file()
+}
+
+#[test]
+fn every_entry_of_the_tables_exists() {
+    let rooms = EDGES
+        .iter()
+        .flat_map(|(room, allowed)| allowed.iter().chain([room]));
+    let mut dead: Vec<_> = rooms
+        .filter(|name| !is_room(name))
+        .map(|name| (*name).to_owned())
+        .collect();
+    let places = FORBIDDEN
+        .iter()
+        .map(|(place, _)| *place)
+        .chain(UNSAFE_FILES.iter().map(|(file, _)| *file))
+        .chain(ACTIVE_FILES.iter().map(|(file, _)| *file))
+        .chain(LONG_FUNCTIONS.iter().map(|(file, _, _)| *file))
+        .chain(VENDOR_FILES.iter().copied())
+        .chain(PRODUCT.iter().copied());
+    dead.extend(
+        places
+            .filter(|place| !root().join(place).exists())
+            .map(str::to_owned),
+    );
+    for (file, _) in UNSAFE_FILES {
+        let held = rust_files(file)
+            .iter()
+            .any(|(_, source)| !forbidden_words(source, &["unsafe"]).is_empty());
+        if !held {
+            dead.push(format!("{file} holds no unsafe code"));
+        }
+    }
+    assert_none(dead, "entries of the tables for what does not exist");
+    assert!(is_room("engine::io") && is_room("error") && !is_room("attic"));
 }
 
 #[test]
