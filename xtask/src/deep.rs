@@ -1,49 +1,12 @@
-//! What only `cargo xtask test --deep` does: fuzzing, and its record in TESTING.md.
+//! What only `cargo xtask test --deep` does: its record in TESTING.md.
 
 use std::process::Command;
 use std::time::Duration;
 
-use crate::report::{self, Outcome, Row, Totals};
-use crate::test::Plan;
+use crate::report::{self, Row, Totals};
 use crate::{Done, sh};
 
-const FUZZ: &str = "tests/fuzz";
 const HEADING: &str = "## Last deep run";
-
-/// Whether there are fuzz targets.
-pub(crate) fn has_fuzz() -> bool {
-    sh::root().join(FUZZ).join("Cargo.toml").is_file()
-}
-
-/// Runs each fuzz target for five minutes.
-pub(crate) fn fuzz(plan: &Plan) -> Done<Outcome> {
-    let mut outcome = Outcome::default();
-    if sh::find("cargo-fuzz").is_none() {
-        outcome.skip(
-            "fuzz",
-            "cargo-fuzz is not installed: cargo install cargo-fuzz",
-        );
-        return Ok(outcome);
-    }
-    for target in sh::files(&sh::root().join(FUZZ).join("fuzz_targets"), &["rs"]) {
-        let name = sh::stem(&target);
-        if !plan.wants(&name) {
-            continue;
-        }
-        let mut fuzz = sh::cargo();
-        fuzz.args([
-            "fuzz",
-            "run",
-            "--fuzz-dir",
-            FUZZ,
-            &name,
-            "--",
-            "-max_total_time=300",
-        ]);
-        outcome.add(sh::show(&mut fuzz)?.success(), format!("fuzz {name}"));
-    }
-    Ok(outcome)
-}
 
 /// Replaces the section of TESTING.md with this run.
 pub(crate) fn record(rows: &[Row], totals: &Totals, took: Duration) -> Done {

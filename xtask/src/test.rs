@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::report::{self, Outcome, Row};
-use crate::{Done, c, deep, examples, generate, python, rust, sh, skips};
+use crate::{Done, c, deep, examples, generate, notes, python, rust, sh, skips};
 
 /// What the caller wants to have tested.
 pub(crate) struct Plan {
@@ -50,6 +50,7 @@ impl Plan {
     pub(crate) fn prepare(&self, command: &mut Command) {
         command
             .env("TALKWIRE_SKIP_FILE", skips::file())
+            .env("TALKWIRE_NOTES_FILE", notes::file())
             .env("TALKWIRE_STAGE", stage())
             .env("TALKWIRE_BIN", binary())
             .env("RUST_BACKTRACE", "1");
@@ -136,7 +137,6 @@ const STEPS: &[Step] = &[
     tests("python tests", |_| python::is_present(), python::tests),
     tests("e2e", |_| python::has_e2e(), python::e2e),
     tests("examples", |_| examples::is_present(), examples::run),
-    tests("fuzz", |plan| plan.deep && deep::has_fuzz(), deep::fuzz),
     tests("soak", |plan| plan.deep, rust::soak),
 ];
 
@@ -149,8 +149,10 @@ pub(crate) fn command(args: &[String]) -> Done<ExitCode> {
         _ => None,
     };
     let start = Instant::now();
+    notes::clear()?;
     let rows = run(&plan);
     let totals = report::conclude(&rows, listed.as_ref());
+    notes::print()?;
     if plan.deep && plan.filter.is_none() {
         deep::record(&rows, &totals, start.elapsed())?;
     }
