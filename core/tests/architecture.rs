@@ -91,7 +91,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[("core/src/runtime/mod.rs", "signal mask
 /// in it, each with its reason. Elsewhere a caller could not know what goes on behind its back.
 const ACTIVE_FILES: &[(&str, &str)] = &[
     ("core/src/runtime", "tasks and threads are its business"),
-    ("core/src/session.rs", "the timer of a bounded close"),
     (
         "core/src/dialect/mod.rs",
         "built-in tables, read once and never changed",
