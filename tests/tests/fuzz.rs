@@ -296,7 +296,13 @@ fn part_event() -> impl Strategy<Value = Value> {
 fn session_event() -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec!["session.created", "session.updated"]);
     let kind = prop::sample::select(vec!["audio/pcm", "audio/pcmu", "audio/opus", ""]);
-    let rate = prop::sample::select(vec![Value::Null, json!(1), json!(8_000), json!(u64::MAX)]);
+    let rate = prop::sample::select(vec![
+        Value::Null,
+        json!(0),
+        json!(1),
+        json!(8_000),
+        json!(u64::MAX),
+    ]);
     (name, kind, rate, any::<bool>()).prop_map(|(name, kind, rate, detects)| {
         let format = json!({"type": kind, "rate": rate});
         let detection = if detects {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::config::Acknowledged;
 use super::io::{Effect, Effects, Frame};
 use super::link::{self, Asked};
-use super::requests::Answer;
+use super::requests::{Answer, until};
 use super::responses::Verdict;
 use super::{Engine, answer, first_update};
 use crate::dialect::{Decoded, Quirk};
@@ -151,7 +151,11 @@ impl Engine {
     /// Moves the link on: greeting, first settings, open.
     fn advance(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
         match event {
-            ServerEvent::SessionCreated(e) if self.link.greeted(now, self.reply_time()) => {
+            ServerEvent::SessionCreated(e)
+                if self
+                    .link
+                    .greeted(now, until(now, self.options.reply_timeout_ms)) =>
+            {
                 self.config.greeted(&e.session);
                 self.configure(now, fx);
             }

@@ -94,22 +94,17 @@ impl Link {
         self.state = State::Dialing;
     }
 
-    pub(super) fn up(&mut self, now: Instant, greeting: Duration) {
+    pub(super) fn up(&mut self, until: Instant) {
         if self.state == State::Dialing {
-            self.state = State::Greeting {
-                until: now + greeting,
-            };
+            self.state = State::Greeting { until };
         }
     }
 
     /// The server greeted; returns whether that is news.
-    pub(super) fn greeted(&mut self, now: Instant, reply: Duration) -> bool {
+    pub(super) fn greeted(&mut self, now: Instant, until: Instant) -> bool {
         let greets = matches!(self.state, State::Greeting { .. });
         if greets {
-            self.state = State::Configuring {
-                since: now,
-                until: now + reply,
-            };
+            self.state = State::Configuring { since: now, until };
         }
         greets
     }
@@ -299,8 +294,8 @@ mod tests {
     fn open(dialect: &str) -> (Link, Instant, Arc<Dialect>) {
         let (mut link, now) = (Link::new(), Instant::now());
         link.dial();
-        link.up(now, Duration::from_secs(1));
-        assert!(link.greeted(now, Duration::from_secs(1)));
+        link.up(now);
+        assert!(link.greeted(now, now));
         assert!(link.configured());
         (link, now, Dialect::named(dialect).expect("built in"))
     }

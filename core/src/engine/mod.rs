@@ -146,8 +146,7 @@ impl Engine {
     }
 
     fn link_up(&mut self, now: Instant) {
-        self.link
-            .up(now, Duration::from_millis(self.options.greeting_timeout_ms));
+        self.link.up(until(now, self.options.greeting_timeout_ms));
     }
 
     fn close(&mut self, now: Instant, grace_ms: u64, asked: Asked, fx: &mut Effects) {
@@ -258,10 +257,6 @@ impl Engine {
         };
         answer(dropped.tickets.into_iter().map(|t| (t, Err(full()))), fx);
         Ok(())
-    }
-
-    fn reply_time(&self) -> Duration {
-        Duration::from_millis(self.options.reply_timeout_ms)
     }
 
     /// Answers a command at once. Without a ticket an error goes to the event stream instead.

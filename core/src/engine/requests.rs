@@ -117,9 +117,10 @@ impl Requests {
     }
 }
 
-/// Time to answer from now on.
+/// A moment `ms` from now; a time beyond any call is a day.
 pub(super) fn until(now: Instant, ms: u64) -> Instant {
-    now + Duration::from_millis(ms)
+    const DAY_MS: u64 = 86_400_000;
+    now + Duration::from_millis(ms.min(DAY_MS))
 }
 
 fn proof_of(event: &ClientEvent) -> Option<Proof> {

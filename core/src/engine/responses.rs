@@ -23,6 +23,8 @@ pub(super) struct Responses {
     asked: Vec<String>,
     running: Vec<Running>,
     over: VecDeque<String>,
+    /// Whether the server names the conversation of a response, so that silence means "none".
+    tells_conversation: bool,
 }
 
 /// What is to be done with an event of a response.
@@ -49,6 +51,9 @@ impl Running {
 impl Responses {
     /// A `response.create` was sent.
     pub(super) fn asked(&mut self, event_id: &str) {
+        if self.asked.len() == REMEMBERED {
+            self.asked.remove(0);
+        }
         self.asked.push(event_id.to_owned());
     }
 
@@ -68,6 +73,10 @@ impl Responses {
                     .for_each(|r| r.interrupted |= !r.aside);
                 Verdict::Pass
             }
+            // Playout goes on after the response is made.
+            ServerEvent::OutputBufferStarted(_)
+            | ServerEvent::OutputBufferStopped(_)
+            | ServerEvent::OutputBufferCleared(_) => Verdict::Pass,
             other => match other.response_id() {
                 Some(id) if self.is_over(id) => Verdict::Late,
                 _ => Verdict::Pass,
@@ -88,16 +97,17 @@ impl Responses {
         if self.running.iter().any(|r| r.id == id) {
             return Verdict::Pass;
         }
+        let is_told = response.conversation_id.is_some();
+        let says_aside = response.extra.get("conversation") == Some(&json!("none"))
+            || (self.tells_conversation && !is_told);
+        self.tells_conversation |= is_told;
+        // One beside the conversation says nothing of the one in it.
+        let forgotten = self.running.iter().position(|r| r.interrupted);
+        let forgotten = forgotten.filter(|_| !says_aside);
+        let forgotten = forgotten.map(|i| self.running.remove(i));
         // A server that runs two in the conversation at once breaks its own rule; taking the second
         // for one beside it loses nothing of either.
-        let aside = response.extra.get("conversation") == Some(&json!("none"))
-            || self.running.iter().any(Running::is_settled)
-            || (response.conversation_id.is_none() && self.running.iter().any(|r| !r.interrupted));
-        let forgotten = self
-            .running
-            .iter()
-            .position(|r| r.interrupted && r.id != id);
-        let forgotten = forgotten.map(|i| self.running.remove(i));
+        let aside = says_aside || self.running.iter().any(Running::is_settled);
         if self.running.len() == REMEMBERED {
             self.running.remove(0);
         }
@@ -217,6 +227,19 @@ mod tests {
         assert_eq!(end.response_id(), Some("a"));
         assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Late);
         assert_eq!(responses.seen(&event(DELTA, "b")), Verdict::Pass);
+        responses.check();
+    }
+
+    #[test]
+    fn one_beside_the_conversation_ends_nothing_in_it() {
+        let mut responses = Responses::default();
+        responses.seen(&event("response.created", "a"));
+        responses.seen(&event("input_audio_buffer.speech_started", ""));
+        let fields = json!({"response": {"id": "b", "conversation_id": null}});
+        let fields = serde_json::from_value(fields).expect("a map");
+        let beside = ServerEvent::from_fields("response.created", fields);
+        assert_eq!(responses.seen(&beside), Verdict::Pass);
+        assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Pass);
         responses.check();
     }
 
