@@ -292,9 +292,13 @@ impl Engine {
             }
             Command::Send(mut event) => {
                 self.judge(&event)?;
-                // With an id of ours its proof cannot be taken for that of another item.
+                // With an id of ours its proof cannot be taken for that of another item. The prefix
+                // keeps it apart from the ids of a server that makes them in the same way.
                 if let ClientEvent::ItemCreate(create) = &mut event {
-                    create.item.id.get_or_insert_with(|| self.ids.next("item"));
+                    create
+                        .item
+                        .id
+                        .get_or_insert_with(|| self.ids.next("item_c"));
                 }
                 let event_id = self.ids.next("evt");
                 let frame = self.dialect.encode_client(&event, Some(&event_id))?;
