@@ -67,6 +67,22 @@ async def main():
 threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
 opened.wait()
 """,
+    # Handlers run last first: this one gives the thread time to be told of the shutdown.
+    "in a daemon thread that outlives the shutdown": """
+import atexit, threading
+atexit.register(lambda: thread.join(0.3))
+""" + START + """
+opened = threading.Event()
+async def main():
+    async with talkwire.connect(server.url, session=text) as connection:
+        opened.set()
+        await connection.recv()
+        while True:
+            await connection.recv()
+thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
+thread.start()
+opened.wait()
+""",
     "events unread": START + """
 async def main():
     global connection

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NotRequired, TypedDict, Unpack
 
-from . import _native
+from . import _native, _process
 from ._connection import Connection
+from ._errors import RealtimeError
 
 
 class Options(TypedDict):
@@ -91,7 +92,11 @@ class ConnectionManager:
         """Opens the session; returns when the server acknowledged its settings."""
         key_env = self._client.key_env
         key = os.environ.get(key_env) if key_env else None
-        connection = Connection(self._client.open(self._options, key))
+        try:
+            connection = Connection(self._client.open(self._options, key))
+        except RealtimeError:
+            await _process.left_behind()
+            raise
         try:
             await connection._opened()
         except BaseException:

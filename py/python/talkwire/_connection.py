@@ -12,7 +12,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _native, _process
-from ._errors import ConnectionClosed, End, QueueFullError, closed, end_from_native
+from ._errors import (
+    ConnectionClosed,
+    End,
+    QueueFullError,
+    RealtimeError,
+    closed,
+    end_from_native,
+)
 from ._event import LOCAL_CLASSES, Event, UnknownEvent
 from ._events import EVENT_CLASSES
 
@@ -89,6 +96,7 @@ class Connection:
         self._check()
         while not self._events and not self._take():
             if self._has_ended():
+                await _process.left_behind()
                 raise self._closed()
             await self._woken()
         return self._events.popleft()
@@ -141,6 +149,7 @@ class Connection:
             except QueueFullError:
                 await self._until(self._native.room())
             except ConnectionClosed:
+                await _process.left_behind()
                 if self._has_ended():
                     raise self._closed() from None
                 raise
@@ -194,8 +203,12 @@ class Connection:
         await self._until(self._native.opened())
 
     async def _until(self, waiting: _native.Waiting) -> None:
-        while not waiting.poll():
-            await _readable(self._loop, waiting.fd)
+        try:
+            while not waiting.poll():
+                await _readable(self._loop, waiting.fd)
+        except RealtimeError:
+            await _process.left_behind()
+            raise
 
     def _abort(self) -> None:
         self._is_closing = True

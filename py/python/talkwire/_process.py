@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import os
+import threading
 
 from . import _native
 from ._errors import DeadlineError, ForkedProcessError
@@ -13,6 +15,7 @@ from ._errors import DeadlineError, ForkedProcessError
 _EXIT_MS = 1_000
 
 _generation = 0
+_is_exiting = False
 _leaked: list[object] = []
 
 
@@ -45,8 +48,17 @@ def _in_child() -> None:
     _generation += 1
 
 
+async def left_behind() -> None:
+    """Never returns in a daemon thread of an interpreter that exits: the shutdown ended its
+    sessions, and the interpreter is about to leave it where it stands, with nothing to be told."""
+    if _is_exiting and threading.current_thread().daemon:
+        await asyncio.get_running_loop().create_future()
+
+
 @atexit.register
 def _at_exit() -> None:
+    global _is_exiting
+    _is_exiting = True
     if _generation == 0:
         with contextlib.suppress(DeadlineError):
             _native.shutdown(_EXIT_MS)
