@@ -1,17 +1,10 @@
 //! Dialling a WebSocket: name, TCP, TLS, upgrade, each within its time.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
@@ -19,6 +12,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::dial::{self, Stream};
 use super::endpoint::Endpoint;
 use crate::error::{Error, Kind, Provider, Result};
 
@@ -65,7 +59,7 @@ pub async fn dial(spec: &Spec) -> Result<WebSocket> {
         port,
     } = Endpoint::parse(&spec.url)?;
     let request = request(spec)?;
-    let connecting = connect(&host, port, is_secure.then_some(&spec.tls));
+    let connecting = dial::connect(&host, port, is_secure.then_some(&spec.tls));
     let stream = timeout(spec.connect, connecting).await.map_err(|_| {
         Error::new(
             Kind::Timeout,
@@ -99,23 +93,6 @@ fn request(spec: &Spec) -> Result<Request> {
         request.headers_mut().insert(header, value);
     }
     Ok(request)
-}
-
-async fn connect(host: &str, port: u16, tls: Option<&Arc<ClientConfig>>) -> Result<Stream> {
-    let unreachable = |e: io::Error| Error::new(Kind::Unreachable, format!("{host}:{port}: {e}"));
-    let tcp = TcpStream::connect((host, port))
-        .await
-        .map_err(unreachable)?;
-    tcp.set_nodelay(true).map_err(unreachable)?;
-    let Some(config) = tls else {
-        return Ok(Stream::Plain(tcp));
-    };
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|e| Error::new(Kind::Argument, format!("`{host}` cannot be verified: {e}")))?;
-    let tls = TlsConnector::from(config.clone()).connect(name, tcp).await;
-    let tls =
-        tls.map_err(|e| Error::new(Kind::Tls, format!("TLS with {host}:{port} failed: {e}")))?;
-    Ok(Stream::Tls(Box::new(tls)))
 }
 
 fn upgrade_error(error: WsError) -> Error {
@@ -169,53 +146,4 @@ pub fn socket_error(error: WsError) -> Error {
 
 fn is_loss(why: &str) -> bool {
     why.contains("without closing handshake")
-}
-
-/// TCP, or TLS over it.
-#[derive(Debug)]
-pub enum Stream {
-    /// `ws://`.
-    Plain(TcpStream),
-    /// `wss://`.
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_read(cx, buf),
-            Self::Tls(s) => Pin::new(s).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_write(cx, buf),
-            Self::Tls(s) => Pin::new(s).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_flush(cx),
-            Self::Tls(s) => Pin::new(s).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(s) => Pin::new(s).poll_shutdown(cx),
-            Self::Tls(s) => Pin::new(s).poll_shutdown(cx),
-        }
-    }
 }
