@@ -101,6 +101,7 @@ impl Client {
     pub fn open(&self, options: Options) -> Result<Session> {
         let close_ms = options.close_timeout_ms;
         let launch = self.launch(options)?;
+        launch.check()?;
         let runtime = match &self.runtime {
             Some(runtime) => runtime.clone(),
             None => Runtime::shared()?,

@@ -95,7 +95,8 @@ fn transcript_is_that_of_the_lines(result: &Value) {
             Some(ms) => ms,
             None => ms(&line["end_ms"]) - ms(&line["start_ms"]),
         };
-        assert!(lasts_ms.abs_diff(wanted_ms) < TOLERANCE_MS, "{said} {line}");
+        // A machine that is short of time stretches what is heard; nothing may cut it.
+        assert!(lasts_ms + TOLERANCE_MS > wanted_ms, "{said} {line}");
     }
 }
 

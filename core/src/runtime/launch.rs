@@ -29,6 +29,20 @@ pub(crate) struct Launch {
     pub options: Options,
 }
 
+impl Launch {
+    /// Whether it may be dialled at all: known before any thread is there to do it.
+    pub(crate) fn check(&self) -> Result<()> {
+        let endpoint = Endpoint::parse(&self.url)?;
+        if self.has_credential || endpoint.is_loopback() {
+            return Ok(());
+        }
+        let env = self.dialect.table().key_env.as_deref();
+        let hint = env.map(|env| format!(": set {env}")).unwrap_or_default();
+        let message = format!("no credential for {}{hint}", endpoint.host);
+        Err(Error::new(Kind::Auth, message))
+    }
+}
+
 /// What a handle holds of a session that was started.
 #[derive(Debug)]
 pub(crate) struct Launched {
@@ -49,16 +63,9 @@ impl Runtime {
             url,
             headers,
             extra_ca,
-            has_credential,
             options,
+            ..
         } = launch;
-        let endpoint = Endpoint::parse(&url)?;
-        if !has_credential && !endpoint.is_loopback() {
-            let env = dialect.table().key_env.as_deref();
-            let hint = env.map(|env| format!(": set {env}")).unwrap_or_default();
-            let message = format!("no credential for {}{hint}", endpoint.host);
-            return Err(Error::new(Kind::Auth, message));
-        }
         let spec = ws::Spec {
             url,
             headers,
