@@ -24,7 +24,17 @@ pub struct Options {
     pub headers: Vec<(String, String)>,
     /// Names of checks to switch off.
     pub waive: Vec<String>,
-    /// Time for name resolution, TCP and TLS.
+    /// URL of a proxy, `http://`, `https://` or `socks5://`, user and password allowed; empty goes
+    /// straight. Absent asks the environment: `HTTPS_PROXY` (for `wss://`), `HTTP_PROXY`,
+    /// `ALL_PROXY` and `NO_PROXY`.
+    pub proxy: Option<String>,
+    /// PEM certificates to trust, and no other ones.
+    pub only_ca: Option<String>,
+    /// PEM certificate chain to show to servers that ask, with `client_key`.
+    pub client_cert: Option<String>,
+    /// PEM key of `client_cert`.
+    pub client_key: Option<String>,
+    /// Time for name resolution, proxy, TCP and TLS.
     pub connect_timeout_ms: u64,
     /// Time for the WebSocket upgrade.
     pub handshake_timeout_ms: u64,
@@ -53,6 +63,10 @@ impl Default for Options {
             query: Vec::new(),
             headers: Vec::new(),
             waive: Vec::new(),
+            proxy: None,
+            only_ca: None,
+            client_cert: None,
+            client_key: None,
             connect_timeout_ms: 10_000,
             handshake_timeout_ms: 10_000,
             greeting_timeout_ms: 10_000,

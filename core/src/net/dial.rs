@@ -1,44 +1,120 @@
-//! The one way to a server: TCP, then TLS where the endpoint wants it.
+//! The one way to a server: perhaps a proxy, TCP, then TLS where the endpoint wants it.
 
+use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tower_service::Service;
 
+use super::endpoint::Endpoint;
+use super::proxy::Proxy;
 use crate::error::{Error, Kind, Result};
 
-/// Connects. Fails with the kind of the step that failed; the caller sets the time limit.
-pub async fn connect(host: &str, port: u16, tls: Option<&Arc<ClientConfig>>) -> Result<Stream> {
-    let unreachable = |e: io::Error| Error::new(Kind::Unreachable, format!("{host}:{port}: {e}"));
-    let tcp = TcpStream::connect((host, port))
-        .await
-        .map_err(unreachable)?;
-    tcp.set_nodelay(true).map_err(unreachable)?;
-    let Some(config) = tls else {
-        return Ok(Stream::Plain(tcp));
-    };
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|e| Error::new(Kind::Argument, format!("`{host}` cannot be verified: {e}")))?;
-    let tls = TlsConnector::from(config.clone()).connect(name, tcp).await;
-    let tls =
-        tls.map_err(|e| Error::new(Kind::Tls, format!("TLS with {host}:{port} failed: {e}")))?;
-    Ok(Stream::Tls(Box::new(tls)))
+/// How long the first family of addresses is tried alone, as RFC 8305 recommends.
+const FALLBACK_AFTER: Duration = Duration::from_millis(300);
+
+/// What lies between this program and its servers.
+#[derive(Clone)]
+pub struct Network {
+    /// Configuration where the endpoint wants TLS.
+    pub tls: Arc<ClientConfig>,
+    /// The proxy to go through, if any.
+    pub proxy: Proxy,
+    /// Time for name resolution, proxy, TCP and TLS together.
+    pub connect: Duration,
 }
 
-/// TCP, or TLS over it.
+/// Connects to an endpoint, trying its addresses one after another. Fails with the kind of the
+/// step that failed.
+pub async fn connect(endpoint: &Endpoint, network: &Network) -> Result<Stream> {
+    let connecting = async {
+        let stream = match network.proxy.of(endpoint)? {
+            Some(proxy) => proxy.connect(endpoint, &network.tls).await?,
+            None => tcp(endpoint).await?,
+        };
+        if endpoint.is_secure {
+            encrypt(stream, endpoint, &network.tls).await
+        } else {
+            Ok(stream)
+        }
+    };
+    timeout(network.connect, connecting).await.map_err(|_| {
+        let within = network.connect;
+        let message = format!("no connection to {} within {within:?}", endpoint.address());
+        Error::new(Kind::Timeout, message)
+    })?
+}
+
+/// TCP alone.
+pub(super) async fn tcp(endpoint: &Endpoint) -> Result<Stream> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_happy_eyeballs_timeout(Some(FALLBACK_AFTER));
+    let address = endpoint.address();
+    let uri: Uri = format!("tcp://{address}/")
+        .parse()
+        .map_err(|e| Error::new(Kind::Argument, format!("`{address}` is no address: {e}")))?;
+    let connected = connector.call(uri).await;
+    let tcp = connected.map_err(|e| {
+        let message = format!("{address}: {}", innermost(&e));
+        Error::new(Kind::Unreachable, message)
+    })?;
+    Ok(Stream::Plain(tcp.into_inner()))
+}
+
+/// TLS over what is there.
+pub(super) async fn encrypt(
+    stream: Stream,
+    endpoint: &Endpoint,
+    tls: &Arc<ClientConfig>,
+) -> Result<Stream> {
+    let host = &endpoint.host;
+    let name = ServerName::try_from(host.clone())
+        .map_err(|e| Error::new(Kind::Argument, format!("`{host}` cannot be verified: {e}")))?;
+    let connector = TlsConnector::from(tls.clone());
+    match connector.connect(name, stream).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(e) => {
+            let message = format!("TLS with {} failed: {e}", endpoint.address());
+            Err(Error::new(Kind::Tls, message))
+        }
+    }
+}
+
+/// Libraries wrap what the system said in words that say less.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// TCP, or TLS over it; over TLS too, where a proxy is spoken to in TLS.
 #[derive(Debug)]
 pub enum Stream {
     /// `ws://`.
     Plain(TcpStream),
     /// `wss://`.
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Self>>),
 }
+
+/// As hyper wants it.
+pub(super) type HyperStream = TokioIo<Stream>;
 
 impl AsyncRead for Stream {
     fn poll_read(

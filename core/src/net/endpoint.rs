@@ -52,6 +52,23 @@ impl Endpoint {
         })
     }
 
+    /// `host:port`, an IPv6 address in brackets.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// As HTTP says it, for proxies and their exceptions.
+    pub(super) fn http_uri(&self) -> Result<Uri> {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        let uri = format!("{scheme}://{}/", self.address());
+        uri.parse()
+            .map_err(|e| Error::new(Kind::Argument, format!("`{}`: {e}", self.address())))
+    }
+
     /// Whether it stays on this machine, where a local server needs no credential.
     pub fn is_loopback(&self) -> bool {
         let address = self.host.parse::<IpAddr>();

@@ -2,5 +2,7 @@
 
 pub mod dial;
 pub mod endpoint;
+pub mod proxy;
 pub mod tls;
+mod upgrade;
 pub mod ws;

@@ -20,18 +20,43 @@ fn wrong(what: &str, why: impl std::fmt::Display) -> Error {
     Error::new(Kind::Config, format!("{what}: {why}"))
 }
 
-/// A client that trusts what the system trusts, and `extra_ca` (PEM) beside it.
-///
-/// Where the system has no certificates at all, the usual public roots are used.
-pub fn client(extra_ca: Option<&[u8]>) -> Result<Arc<ClientConfig>> {
+/// Whom a client trusts and who it says it is. All texts are PEM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trust<'a> {
+    /// Certificates to trust beside those of the system.
+    pub extra_ca: Option<&'a [u8]>,
+    /// Certificates to trust and no other ones.
+    pub only_ca: Option<&'a [u8]>,
+    /// Certificate chain and key to show to servers that ask.
+    pub identity: Option<(&'a [u8], &'a [u8])>,
+}
+
+/// A client. Where the system has no certificates at all, the usual public roots are used.
+pub fn client(trust: &Trust<'_>) -> Result<Arc<ClientConfig>> {
     let provider = provider();
-    let verifier = verifier(extra_ca, provider.clone())?;
-    let config = ClientConfig::builder_with_provider(provider)
+    let verifier = match (trust.only_ca, trust.extra_ca) {
+        (Some(_), Some(_)) => return Err(wrong("CA", "either beside the system's or alone")),
+        (Some([]), None) => return Err(wrong("certificate file", "it is empty")),
+        (Some(only), None) => verifier_of(
+            RootCertStore::empty(),
+            certificates(only)?,
+            provider.clone(),
+        )?,
+        (None, extra) => verifier(extra, provider.clone())?,
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| wrong("TLS", e))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match trust.identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| wrong("client key", e))?;
+            let config = builder.with_client_auth_cert(certificates(chain)?, key);
+            config.map_err(|e| wrong("client certificate and key", e))?
+        }
+    };
     Ok(Arc::new(config))
 }
 
@@ -43,10 +68,18 @@ fn verifier(
     if let Ok(verifier) = Verifier::new_with_extra_roots(extra.clone(), provider.clone()) {
         return Ok(Arc::new(verifier));
     }
-    let mut roots = RootCertStore {
+    let roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
-    for certificate in extra {
+    verifier_of(roots, extra, provider)
+}
+
+fn verifier_of(
+    mut roots: RootCertStore,
+    more: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>> {
+    for certificate in more {
         roots.add(certificate).map_err(|e| wrong("CA file", e))?;
     }
     let builder =
@@ -83,14 +116,18 @@ mod tests {
 
     #[test]
     fn a_ca_file_without_a_certificate_is_an_error() {
-        let error = client(Some(b"not a certificate")).expect_err("refused");
+        let error = client(&Trust {
+            extra_ca: Some(b"not a certificate"),
+            ..Trust::default()
+        })
+        .expect_err("refused");
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.message().contains("no certificate"), "{error}");
     }
 
     #[test]
     fn no_default_provider_is_installed_for_the_process() {
-        client(None).expect("a configuration");
+        client(&Trust::default()).expect("a configuration");
         assert!(CryptoProvider::get_default().is_none());
     }
 }

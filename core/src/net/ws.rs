@@ -1,26 +1,21 @@
-//! Dialling a WebSocket: name, TCP, TLS, upgrade, each within its time.
+//! Dialling a WebSocket: the way there, then the upgrade, each within its time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
-use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::dial::{self, Stream};
+use super::dial::{self, Network, Stream};
 use super::endpoint::Endpoint;
-use crate::error::{Error, Kind, Provider, Result};
+use super::upgrade;
+use crate::error::{Error, Kind, Result};
 
 /// Largest message taken from a peer: a whole audio answer fits.
 pub const MESSAGE_MAX_BYTES: usize = 16 << 20;
-
-/// Most of a refused upgrade's body that is kept.
-const BODY_MAX_BYTES: usize = 4_096;
 
 /// An open WebSocket.
 pub type WebSocket = WebSocketStream<Stream>;
@@ -32,10 +27,8 @@ pub struct Spec {
     pub url: String,
     /// Headers of the upgrade request.
     pub headers: Vec<(String, String)>,
-    /// Configuration for `wss://`.
-    pub tls: Arc<ClientConfig>,
-    /// Time for name resolution, TCP and TLS.
-    pub connect: Duration,
+    /// The way there.
+    pub network: Network,
     /// Time for the upgrade.
     pub handshake: Duration,
 }
@@ -53,29 +46,10 @@ pub fn config() -> WebSocketConfig {
 
 /// Dials. Fails with the kind of the step that failed; a refused upgrade keeps status and body.
 pub async fn dial(spec: &Spec) -> Result<WebSocket> {
-    let Endpoint {
-        is_secure,
-        host,
-        port,
-    } = Endpoint::parse(&spec.url)?;
+    let endpoint = Endpoint::parse(&spec.url)?;
     let request = request(spec)?;
-    let connecting = dial::connect(&host, port, is_secure.then_some(&spec.tls));
-    let stream = timeout(spec.connect, connecting).await.map_err(|_| {
-        Error::new(
-            Kind::Timeout,
-            format!("no connection to {host}:{port} within {:?}", spec.connect),
-        )
-    })??;
-    let upgrade = client_async_with_config(request, stream, Some(config()));
-    match timeout(spec.handshake, upgrade).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(error)) => Err(upgrade_error(error)),
-        Err(_) => {
-            let message =
-                format!("{host}:{port} accepted the connection and did not answer the upgrade");
-            Err(Error::new(Kind::Timeout, message))
-        }
-    }
+    let stream = dial::connect(&endpoint, &spec.network).await?;
+    upgrade::upgrade(request, stream, spec.handshake, &endpoint.address()).await
 }
 
 fn request(spec: &Spec) -> Result<Request> {
@@ -93,36 +67,6 @@ fn request(spec: &Spec) -> Result<Request> {
         request.headers_mut().insert(header, value);
     }
     Ok(request)
-}
-
-fn upgrade_error(error: WsError) -> Error {
-    match error {
-        WsError::Http(response) => refused(&response),
-        other => socket_error(other),
-    }
-}
-
-/// A refused upgrade; the session's dialect says later what the status means.
-fn refused(response: &Response) -> Error {
-    let status = response.status().as_u16();
-    let body = response.body().as_deref().unwrap_or_default();
-    let body = String::from_utf8_lossy(&body[..body.len().min(BODY_MAX_BYTES)]).into_owned();
-    let said = serde_json::from_str::<serde_json::Value>(&body).ok();
-    let text = |pointer: &str| said.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
-    let message = text("/error/message").or_else(|| text("/message"));
-    let provider = Provider {
-        kind: text("/error/type"),
-        code: text("/error/code"),
-        param: text("/error/param"),
-        http_status: Some(status),
-        body: Some(body).filter(|b| !b.is_empty()),
-        ..Provider::default()
-    };
-    let message = match message {
-        Some(message) => format!("the upgrade was refused with HTTP {status}: {message}"),
-        None => format!("the upgrade was refused with HTTP {status}"),
-    };
-    Error::new(Kind::Handshake, message).with_provider(provider)
 }
 
 /// An error of an open socket.

@@ -11,7 +11,9 @@ use super::{Runtime, check_not_forked};
 use crate::dialect::Dialect;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::net::dial::Network;
 use crate::net::endpoint::Endpoint;
+use crate::net::proxy::Proxy;
 use crate::net::{tls, ws};
 use crate::options::Options;
 
@@ -69,8 +71,7 @@ impl Runtime {
         let spec = ws::Spec {
             url,
             headers,
-            tls: tls::client(extra_ca.as_deref())?,
-            connect: Duration::from_millis(options.connect_timeout_ms),
+            network: network(&options, extra_ca.as_deref())?,
             handshake: Duration::from_millis(options.handshake_timeout_ms),
         };
         let seed = match options.seed {
@@ -99,6 +100,31 @@ impl Runtime {
             ready,
         })
     }
+}
+
+fn network(options: &Options, extra_ca: Option<&[u8]>) -> Result<Network> {
+    let (chain, key) = (
+        options.client_cert.as_deref(),
+        options.client_key.as_deref(),
+    );
+    let identity = match (chain, key) {
+        (None, None) => None,
+        (Some(chain), Some(key)) => Some((chain.as_bytes(), key.as_bytes())),
+        _ => {
+            let message = "client_cert and client_key come together";
+            return Err(Error::new(Kind::Config, message));
+        }
+    };
+    let trust = tls::Trust {
+        extra_ca,
+        only_ca: options.only_ca.as_deref().map(str::as_bytes),
+        identity,
+    };
+    Ok(Network {
+        tls: tls::client(&trust)?,
+        proxy: Proxy::parse(options.proxy.as_deref())?,
+        connect: Duration::from_millis(options.connect_timeout_ms),
+    })
 }
 
 fn random() -> Result<u64> {
