@@ -408,7 +408,10 @@ pub unsafe extern "C" fn tw_config_set_header(
 /// `greeting_timeout_ms` 10000, `reply_timeout_ms` 10000, `close_timeout_ms` 3000, `uplink_max_ms`
 /// 30000 (audio kept while it cannot be sent), `mailbox_bytes` 8388608 (unread events before text is
 /// joined and audio dropped), `mailbox_events` 20000 (unread events at which the session ends with
-/// TW_ERR_SLOW_READER), `seed` (of identifiers; random).
+/// TW_ERR_SLOW_READER), `seed` (of identifiers; random), `proxy` (`http://`, `https://` or
+/// `socks5://`, user and password allowed; "" goes straight; absent asks HTTPS_PROXY, HTTP_PROXY,
+/// ALL_PROXY and NO_PROXY when dialling, never for this machine), `only_ca` (PEM certificates to
+/// trust and no other ones), `client_cert` and `client_key` (PEM, shown to servers that ask).
 ///
 /// @param config   the configuration
 /// @param options  the object

@@ -15,10 +15,19 @@ from ._errors import RealtimeError
 
 
 class Options(TypedDict):
-    """Limits of a session; each has a default that suits a telephone call."""
+    """The way to the server and limits of a session; each has a default that suits a call."""
 
+    proxy: NotRequired[str]
+    """URL of a proxy, ``http://``, ``https://`` or ``socks5://``, user and password allowed; empty
+    goes straight. Absent asks ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``."""
+    only_ca: NotRequired[str | bytes | Path]
+    """PEM certificates to trust and no other ones: a path, or their text."""
+    client_cert: NotRequired[str | bytes | Path]
+    """PEM certificate chain to show to servers that ask: a path, or its text."""
+    client_key: NotRequired[str | bytes | Path]
+    """PEM key of ``client_cert``: a path, or its text."""
     connect_timeout_ms: NotRequired[int]
-    """Time for name resolution, TCP and TLS."""
+    """Time for name resolution, proxy, TCP and TLS."""
     handshake_timeout_ms: NotRequired[int]
     """Time for the WebSocket upgrade."""
     greeting_timeout_ms: NotRequired[int]
@@ -65,7 +74,7 @@ def connect(
     DeadlineError where it took too long.
     """
     client = _native.Client(
-        url=url, dialect=_dialect(dialect), key=api_key, extra_ca=_certificates(extra_ca)
+        url=url, dialect=_dialect(dialect), key=api_key, extra_ca=_pem(extra_ca)
     )
     fields = {
         "model": model,
@@ -76,6 +85,9 @@ def connect(
         "waive": list(waive),
         **options,
     }
+    for name in ("only_ca", "client_cert", "client_key"):
+        if (pem := _pem(fields.get(name))) is not None:
+            fields[name] = pem.decode()
     return ConnectionManager(client, json.dumps(fields, ensure_ascii=False))
 
 
@@ -127,7 +139,7 @@ def _dialect(dialect: str | Path | Mapping[str, Any] | None) -> str | None:
     return dialect
 
 
-def _certificates(given: str | bytes | Path | None) -> bytes | None:
+def _pem(given: str | bytes | Path | None) -> bytes | None:
     if isinstance(given, str):
         given = given.encode() if given.lstrip().startswith("-----") else Path(given)
     return given.read_bytes() if isinstance(given, Path) else given
