@@ -50,15 +50,14 @@ def url(request: pytest.FixtureRequest):
         assert server.wait(10) == 0
 
 
-def compiled(language: str, compiler: str, standard: str, target: Path) -> list[str]:
+def built(compiler: list[str], source: Path, target: Path) -> list[str]:
     """A program built as a stranger builds it: from the installed package, by pkg-config."""
-    source = HERE / language / f"e2e.{language}"
     environment = {**os.environ, "PKG_CONFIG_PATH": str(STAGE / "lib" / "pkgconfig")}
     flags = subprocess.check_output(
         ["pkg-config", "--cflags", "--libs", "talkwire"], env=environment, text=True
     )
     rpath = f"-Wl,-rpath,{STAGE / 'lib'}"
-    command = [compiler, standard, "-Wall", "-Werror", str(source), "-o", str(target)]
+    command = [*compiler, "-Wall", "-Werror", str(source), "-o", str(target)]
     subprocess.check_call([*command, *shlex.split(flags), rpath])
     return [str(target)]
 
@@ -68,8 +67,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     out = tmp_path_factory.mktemp("programs")
     return {
         "rust": [str(EXAMPLES / "e2e")],
-        "c": compiled("c", "cc", "-std=c11", out / "e2e-c"),
-        "cpp": compiled("cpp", "c++", "-std=c++17", out / "e2e-cpp"),
+        "c": built(["cc", "-std=c11"], HERE / "c" / "e2e.c", out / "e2e-c"),
+        "cpp": built(["c++", "-std=c++17"], HERE / "cpp" / "e2e.cpp", out / "e2e-cpp"),
         "python": [sys.executable, str(HERE / "python" / "e2e.py")],
     }
 

@@ -6,3 +6,8 @@ pub mod stage;
 mod numbers;
 
 pub use numbers::scaled;
+
+/// The Rust of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
