@@ -54,19 +54,9 @@ impl Client {
         self
     }
 
-    /// A built-in dialect by name, or a table's JSON text.
-    pub fn dialect(mut self, name_or_json: &str) -> Result<Self> {
-        self.dialect = if name_or_json.trim_start().starts_with('{') {
-            Arc::new(Dialect::from_json(name_or_json)?)
-        } else {
-            Dialect::named(name_or_json).ok_or_else(|| {
-                let known = Dialect::names().collect::<Vec<_>>().join(", ");
-                Error::new(
-                    Kind::Config,
-                    format!("no dialect is named `{name_or_json}`: there are {known}"),
-                )
-            })?
-        };
+    /// A built-in dialect by name, a table's JSON text, or the path of a file that holds one.
+    pub fn dialect(mut self, name_or_table: &str) -> Result<Self> {
+        self.dialect = Dialect::find(name_or_table, |path| std::fs::read_to_string(path))?;
         Ok(self)
     }
 
@@ -127,19 +117,28 @@ impl Client {
         let model = options.model.as_deref();
         let model = model.map(|m| self.dialect.model_name(options.folder.as_deref(), m));
         self.dialect.check_model(model.as_deref(), &waived)?;
+        if let Some(blank) = self.dialect.url_blank().filter(|_| self.url.is_none()) {
+            let name = self.dialect.name();
+            let message = format!("the endpoint of {name} holds {blank}: give its URL");
+            return Err(Error::new(Kind::Argument, message));
+        }
+        let key = self.key.as_ref().map(|key| key.0.as_str());
+        let mut query = options.query.clone();
+        query.extend(key.and_then(|key| self.dialect.auth_query(key)));
         let url = self
             .dialect
-            .url(self.url.as_deref(), model.as_deref(), &options.query);
+            .url(self.url.as_deref(), model.as_deref(), &query);
         let mut headers = options.headers.clone();
-        headers.extend(
-            self.key
-                .as_ref()
-                .and_then(|key| self.dialect.auth_header(&key.0)),
-        );
+        let is_own = |name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let usual = self.dialect.table().headers.iter();
+        let usual = usual.filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        let usual: Vec<_> = usual.filter(|(name, _)| !is_own(name)).collect();
+        headers.extend(usual);
+        headers.extend(key.and_then(|key| self.dialect.auth_header(key)));
         Ok(Launch {
             dialect: self.dialect.clone(),
             url,
-            has_credential: has_credential(&headers),
+            has_credential: key.is_some() || has_credential(&headers),
             headers,
             extra_ca: self.extra_ca.clone(),
             options,
@@ -168,6 +167,49 @@ mod tests {
     fn a_credential_is_never_printed() {
         let client = Client::new().key("AQVN-top-secret");
         assert!(!format!("{client:?}").contains("top-secret"));
+    }
+
+    #[test]
+    fn an_endpoint_with_a_blank_wants_the_users_url() {
+        let client = Client::new().dialect("azure").expect("built in").key("k");
+        let error = client.open(Options::default()).expect_err("which resource?");
+        assert_eq!(error.kind(), Kind::Argument);
+        assert!(error.message().contains("{resource}"), "{error}");
+    }
+
+    #[test]
+    fn headers_of_the_table_yield_to_those_of_the_user() {
+        let client = Client::new().dialect("openai-beta").expect("built in");
+        let client = client.url("ws://127.0.0.1:1/").key("k");
+        let beta = |options| {
+            let launch = client.launch(options).expect("valid");
+            let is_beta = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("openai-beta");
+            let values = launch.headers.iter().filter(is_beta);
+            values.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(beta(Options::default()), ["realtime=v1"]);
+        let own = Options {
+            headers: vec![("OpenAI-Beta".into(), "mine".into())],
+            ..Options::default()
+        };
+        assert_eq!(beta(own), ["mine"]);
+    }
+
+    #[test]
+    fn a_dialect_is_a_name_a_table_or_a_file_and_errors_name_the_key() {
+        let path = std::env::temp_dir().join(format!("talkwire-{}.json", std::process::id()));
+        std::fs::write(&path, r#"{"extends": "openai", "name": "filed"}"#).expect("written");
+        let name = path.to_str().expect("UTF-8");
+        let client = Client::new().dialect(name).expect("valid");
+        assert_eq!(client.dialect.name(), "filed");
+        std::fs::write(&path, r#"{"extends": "openai", "limits": {"sessions": []}}"#)
+            .expect("written");
+        let error = Client::new().dialect(name).expect_err("wrong");
+        std::fs::remove_file(&path).expect("there");
+        assert!(error.message().contains("limits.sessions"), "{error}");
+        assert!(error.message().contains(name), "{error}");
+        let error = Client::new().dialect("nobody").expect_err("none");
+        assert!(error.message().contains("voicelive"), "{error}");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum Check {
     Item,
     /// The dialect takes no such audio format.
     Format,
+    /// The dialect has no such field in its session.
+    Field,
     /// The dialect takes one modality at a time.
     Modality,
     /// The input buffer holds less audio than a commit needs.
@@ -38,6 +40,7 @@ impl Check {
         Self::Event,
         Self::Item,
         Self::Format,
+        Self::Field,
         Self::Modality,
         Self::Commit,
         Self::Append,
@@ -51,6 +54,7 @@ impl Check {
             Self::Event => "event",
             Self::Item => "item",
             Self::Format => "format",
+            Self::Field => "field",
             Self::Modality => "modality",
             Self::Commit => "commit",
             Self::Append => "append",
@@ -136,6 +140,16 @@ impl Dialect {
         if waived.wants(Check::Format) {
             for pointer in ["/audio/input/format", "/audio/output/format"] {
                 self.check_format(patch, pointer)?;
+            }
+        }
+        if waived.wants(Check::Field) {
+            let lost = self.table().session_map.iter().find(|place| {
+                let value = patch.pointer(&place.canonical);
+                value.is_some_and(|value| place.loses(value))
+            });
+            if let Some(place) = lost {
+                let (name, pointer) = (self.name(), &place.canonical);
+                return refuse(format!("{name} has no session field {pointer}"));
             }
         }
         let both = patch
@@ -253,6 +267,42 @@ mod tests {
             let error = judge(Waived::default()).expect_err(check.name());
             assert_eq!(error.kind(), Kind::Refused, "{error}");
             judge(Waived::new([check])).expect("waived");
+        }
+    }
+
+    #[test]
+    fn a_field_that_would_be_lost_on_the_way_is_refused() {
+        let flat = Dialect::named("openai-beta").expect("built in");
+        let judge = |session| {
+            flat.check_event(&update(session), &Session::new(), &Waived::default())
+        };
+        let prompt = Session::new().set("/prompt", serde_json::json!({"id": "p"}));
+        let error = judge(prompt).expect_err("no such field");
+        assert!(error.message().contains("/prompt"), "{error}");
+        for fine in [
+            Session::new().set("/type", serde_json::json!("realtime")),
+            Session::new().set("/prompt", Value::Null),
+            Session::new().voice("alloy").server_vad(500),
+        ] {
+            judge(fine).expect("passes");
+        }
+    }
+
+    #[test]
+    fn the_formats_of_every_dialect_are_judged_by_its_own_table() {
+        let rate = |rate_hz| update(Session::new().output_format(Format::Pcm16 { rate_hz }));
+        for (name, rate_hz, fits) in [
+            ("openai-beta", 24_000, true),
+            ("openai-beta", 16_000, false),
+            ("azure", 8_000, false),
+            ("azure-preview", 24_000, true),
+            ("voicelive", 16_000, true),
+            ("voicelive", 44_100, false),
+        ] {
+            let dialect = Dialect::named(name).expect("built in");
+            let event = rate(rate_hz);
+            let judged = dialect.check_event(&event, &Session::new(), &Waived::default());
+            assert_eq!(judged.is_ok(), fits, "{name} at {rate_hz}");
         }
     }
 

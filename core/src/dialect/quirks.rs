@@ -14,14 +14,11 @@ pub enum Quirk {
     RepeatedSessionUpdated,
     /// `transcription.completed` repeats for one item with a growing text. Seen in wire logs.
     GrowingTranscripts,
-    /// `response.done` of an interrupted response may never come. Reported by integrators.
-    ResponseDoneMayBeMissing,
-    /// `input_audio_buffer.committed` may not be sent after detected speech. Seen in wire logs.
-    CommitEventMayBeMissing,
+    /// A variable of a stored prompt must be given twice, as `name` and as `{{name}}`. Reported by
+    /// an integrator; the server breaks down otherwise.
+    PromptVariablesTwice,
     /// A bad model is accepted by the upgrade and refused by close 1008. Seen in wire logs.
     ModelErrorAfterUpgrade,
-    /// A PONG can be late by more than 10 s while the session is healthy. Seen in wire logs.
-    LatePong,
     /// The header of the withdrawn beta shape is answered by an error and close 4000.
     BetaHeaderRefused,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::shape::{self, Place};
 use crate::wire::Map;
 use crate::wire::session::{put, take};
 
@@ -81,35 +82,23 @@ impl Names {
     }
 }
 
-/// Moves the session's fields to where the dialect has them.
-pub(super) fn session_to_wire(session: &mut Map, map: &[(String, String)]) {
-    for (canonical, wire) in map {
-        if let Some(value) = take(session, canonical) {
-            put(session, wire, value);
-        }
-    }
-}
-
-/// Moves the session's fields back, then those of older shapes.
-pub(super) fn session_from_wire(session: &mut Map, map: &[(String, String)], aliases: bool) {
-    for (canonical, wire) in map {
-        if let Some(value) = take(session, wire) {
-            put(session, canonical, value);
-        }
-    }
+/// Moves fields back from where the dialect has them, then those of older shapes.
+pub(super) fn from_wire(object: &mut Map, places: &[Place], aliases: bool) {
+    let taken = shape::take_from_wire(object, places);
     if aliases {
-        undo_aliases(session);
+        undo_aliases(object);
     }
+    shape::put_canonical(object, taken);
 }
 
 /// Rewrites the fields of older shapes, in a session or a response. A canonical field wins over an
 /// older spelling of it: some servers echo both.
-pub(super) fn undo_aliases(object: &mut Map) {
+fn undo_aliases(object: &mut Map) {
     for (old, canonical) in FIELD_ALIASES {
         let Some(value) = take(object, old) else {
             continue;
         };
-        if lookup(object, canonical).is_none() {
+        if shape::lookup(object, canonical).is_none() {
             put(object, canonical, modern_value(value));
         }
     }
@@ -117,12 +106,6 @@ pub(super) fn undo_aliases(object: &mut Map) {
         object.insert("conversation".to_owned(), json!("auto"));
     }
     object.remove("temperature");
-}
-
-fn lookup<'a>(object: &'a Map, pointer: &str) -> Option<&'a Value> {
-    let mut keys = pointer.split('/').skip(1);
-    let first = object.get(keys.next()?)?;
-    keys.try_fold(first, |value, key| value.get(key))
 }
 
 fn modern_value(value: Value) -> Value {
@@ -134,8 +117,28 @@ fn modern_value(value: Value) -> Value {
     }
 }
 
-/// Older names of the agent's content parts, in an item.
-pub(super) fn item_parts_from_wire(item: &mut Map) {
+/// Older names of the agent's content parts.
+const OLD_PARTS: &[(&str, &str)] = &[("text", "output_text"), ("audio", "output_audio")];
+
+/// Parts of the agent's items in an event: of the item itself, of a response's output or input.
+pub(super) fn parts(fields: &mut Map, rename: impl Fn(&str) -> Option<String>) {
+    if let Some(Value::Object(item)) = fields.get_mut("item") {
+        item_parts(item, &rename);
+    }
+    let Some(Value::Object(response)) = fields.get_mut("response") else {
+        return;
+    };
+    for list in ["output", "input"] {
+        let items = response.get_mut(list).and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten() {
+            if let Value::Object(item) = item {
+                item_parts(item, &rename);
+            }
+        }
+    }
+}
+
+fn item_parts(item: &mut Map, rename: &impl Fn(&str) -> Option<String>) {
     if item.get("role").and_then(Value::as_str) != Some("assistant") {
         return;
     }
@@ -143,12 +146,41 @@ pub(super) fn item_parts_from_wire(item: &mut Map) {
         return;
     };
     for part in parts.iter_mut().filter_map(Value::as_object_mut) {
-        let kind = match part.get("type").and_then(Value::as_str) {
-            Some("text") => "output_text",
-            Some("audio") => "output_audio",
-            _ => continue,
-        };
-        part.insert("type".to_owned(), json!(kind));
+        let kind = part.get("type").and_then(Value::as_str);
+        if let Some(kind) = kind.and_then(rename) {
+            part.insert("type".to_owned(), Value::String(kind));
+        }
+    }
+}
+
+/// The canonical name of a part, by the table or by what it was called in the past.
+pub(super) fn part_from_wire(
+    table: &BTreeMap<String, String>,
+    kind: &str,
+    aliases: bool,
+) -> Option<String> {
+    let by_table = table.iter().find(|(_, wire)| *wire == kind);
+    let old = || {
+        let old = OLD_PARTS.iter().find(|(old, _)| aliases && *old == kind);
+        old.map(|(_, canonical)| (*canonical).to_owned())
+    };
+    by_table.map(|(canonical, _)| canonical.clone()).or_else(old)
+}
+
+/// Gives every variable of a stored prompt a twin with braces around its name.
+pub(super) fn double_variables(object: &mut Map) {
+    let prompt = object.get_mut("prompt").and_then(Value::as_object_mut);
+    let variables = prompt.and_then(|p| p.get_mut("variables")?.as_object_mut());
+    let Some(variables) = variables else {
+        return;
+    };
+    let twins: Vec<_> = variables
+        .iter()
+        .filter(|(name, _)| !name.starts_with("{{"))
+        .map(|(name, value)| (format!("{{{{{name}}}}}"), value.clone()))
+        .collect();
+    for (name, value) in twins {
+        variables.entry(name).or_insert(value);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::quirks::Quirk;
+use super::shape::Place;
 
 /// A dialect as its JSON file says it.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,8 +15,20 @@ pub struct Table {
     pub name: String,
     /// Endpoint without query.
     pub url: String,
+    /// Request path under which a server of several shapes has this one.
+    #[serde(default)]
+    pub path: Option<String>,
     /// How the model is named in the URL.
     pub model: Model,
+    /// Further parameters of the URL's query.
+    #[serde(default)]
+    pub query: Vec<QueryRule>,
+    /// Further headers of the upgrade request; null takes one back of the table that is extended.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Option<String>>,
+    /// Subprotocol that the server echoes when it is offered.
+    #[serde(default)]
+    pub subprotocol: Option<String>,
     /// Forms of credentials; the first whose `prefix` fits is used.
     pub auth: Vec<Auth>,
     /// Environment variable that usually holds the credential.
@@ -27,9 +40,18 @@ pub struct Table {
     /// Canonical event name to the dialect's; null where it has none. Absent means the same name.
     #[serde(default)]
     pub events: BTreeMap<String, Option<String>>,
-    /// Pairs of JSON pointers into the session: canonical, then the dialect's.
+    /// Where the dialect has the fields of a session.
     #[serde(default)]
-    pub session_map: Vec<(String, String)>,
+    pub session_map: Vec<Place>,
+    /// Where it has the fields of a `response.create`.
+    #[serde(default)]
+    pub request_map: Vec<Place>,
+    /// Where it has the fields of a response that the server reports.
+    #[serde(default)]
+    pub response_map: Vec<Place>,
+    /// Canonical type of a part of the agent's items to the dialect's.
+    #[serde(default)]
+    pub parts: BTreeMap<String, String>,
     /// Audio formats it takes.
     pub formats: Vec<FormatRule>,
     /// What it assumes when nothing is said.
@@ -64,6 +86,9 @@ pub struct Table {
 pub struct Model {
     /// Query parameter.
     pub query: String,
+    /// Other parameters under which a server takes it.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// A model must begin with this.
     #[serde(default)]
     pub prefix: Option<String>,
@@ -85,7 +110,7 @@ pub struct Withdrawn {
     pub subprotocol: String,
 }
 
-/// One form of credential.
+/// One form of credential: in a header, in the query or in a subprotocol.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
@@ -93,9 +118,30 @@ pub struct Auth {
     #[serde(default)]
     pub prefix: Option<String>,
     /// Header of the upgrade request.
-    pub header: String,
-    /// Its value; `{key}` stands for the credential.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// Parameter of the query, for clients that can set no header.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// Whether `value` is offered as a subprotocol, for clients that can set no header.
+    #[serde(default)]
+    pub subprotocol: bool,
+    /// The value; `{key}` stands for the credential.
     pub value: String,
+}
+
+/// A parameter of the URL's query beside the model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryRule {
+    /// Name of the parameter.
+    pub name: String,
+    /// What a client sends unless its user says otherwise.
+    #[serde(default)]
+    pub value: Option<String>,
+    /// Whether a server refuses a request without it.
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// An audio format with its rates.
