@@ -129,7 +129,11 @@ impl Client {
             .dialect
             .url(self.url.as_deref(), model.as_deref(), &query);
         let mut headers = options.headers.clone();
-        let is_own = |name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let is_own = |name: &str| {
+            headers
+                .iter()
+                .any(|(own, _)| own.eq_ignore_ascii_case(name))
+        };
         let usual = self.dialect.table().headers.iter();
         let usual = usual.filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
         let usual: Vec<_> = usual.filter(|(name, _)| !is_own(name)).collect();
@@ -172,7 +176,9 @@ mod tests {
     #[test]
     fn an_endpoint_with_a_blank_wants_the_users_url() {
         let client = Client::new().dialect("azure").expect("built in").key("k");
-        let error = client.open(Options::default()).expect_err("which resource?");
+        let error = client
+            .open(Options::default())
+            .expect_err("which resource?");
         assert_eq!(error.kind(), Kind::Argument);
         assert!(error.message().contains("{resource}"), "{error}");
     }
@@ -202,8 +208,11 @@ mod tests {
         let name = path.to_str().expect("UTF-8");
         let client = Client::new().dialect(name).expect("valid");
         assert_eq!(client.dialect.name(), "filed");
-        std::fs::write(&path, r#"{"extends": "openai", "limits": {"sessions": []}}"#)
-            .expect("written");
+        std::fs::write(
+            &path,
+            r#"{"extends": "openai", "limits": {"sessions": []}}"#,
+        )
+        .expect("written");
         let error = Client::new().dialect(name).expect_err("wrong");
         std::fs::remove_file(&path).expect("there");
         assert!(error.message().contains("limits.sessions"), "{error}");

@@ -83,7 +83,8 @@ impl Config {
         self
     }
 
-    /// Speaks the built-in dialect of that name.
+    /// Speaks the built-in dialect of that name, or that of a table: its JSON text, or the path of
+    /// a file that holds one. Paths that tables name give their dialects in any profile.
     #[must_use]
     pub fn profile(mut self, name: impl Into<String>) -> Self {
         self.profile = Some(name.into());

@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::doorway::{self, Doorway};
+use crate::emulate::Emulated;
 use crate::faults::{Action, Faults, Moment};
 use crate::io::Clock;
 use crate::plan::Plan;
@@ -185,10 +187,16 @@ async fn shake_hands<S>(
     shared: &Arc<Shared>,
     refusal: Option<Refusal>,
     admitted: &mut Option<(Visit, Seat)>,
-) -> Option<WebSocketStream<S>>
+) -> Option<WebSocketStream<Doorway<S>>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let rules = shared.plan.rules();
+    let stream = doorway::open(stream, |request| {
+        let knock = request.map(knock);
+        rules.turn_away(knock.as_ref())
+    })
+    .await?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
@@ -202,16 +210,20 @@ where
         let verdict = refusal.map_or_else(|| shared.admit(&knock(request)), Err);
         match verdict {
             Ok((visit, seat)) => {
-                let response = accept(response, visit.subprotocol);
+                let response = accept(response, visit.subprotocol.as_deref());
                 *admitted = Some((visit, seat));
                 Ok(response)
             }
             Err(refusal) => Err(refuse(&refusal)),
         }
     };
-    tokio_tungstenite::accept_hdr_async_with_config(stream, judge, Some(config))
+    let mut ws = tokio_tungstenite::accept_hdr_async_with_config(stream, judge, Some(config))
         .await
-        .ok()
+        .ok()?;
+    if shared.plan.emulates(Emulated::LatePong) {
+        ws.get_mut().mute_pongs();
+    }
+    Some(ws)
 }
 
 fn knock(request: &Request) -> Knock {
@@ -226,9 +238,9 @@ fn knock(request: &Request) -> Knock {
     }
 }
 
-fn accept(mut response: Response, subprotocol: Option<&'static str>) -> Response {
-    if let Some(name) = subprotocol {
-        let value = HeaderValue::from_static(name);
+fn accept(mut response: Response, subprotocol: Option<&str>) -> Response {
+    let value = subprotocol.and_then(|name| HeaderValue::from_str(name).ok());
+    if let Some(value) = value {
         response
             .headers_mut()
             .insert("sec-websocket-protocol", value);

@@ -256,24 +256,12 @@ impl Peer {
             self.out.send(&ServerEvent::TranscriptionDelta(event), fx);
         }
         let seconds = self.talk.recording(item_id).map_or(0, |r| r.ms()) as f64 / 1000.0;
-        for transcript in self.versions(words) {
-            let event = ServerEvent::TranscriptionCompleted(Transcription {
-                transcript: Some(transcript),
-                usage: Some(json!({"type": "duration", "seconds": seconds})),
-                ..piece.clone()
-            });
-            self.out.send(&event, fx);
-        }
-    }
-
-    /// The texts under which a transcript is told: once, or growing word by word.
-    fn versions(&self, words: &str) -> Vec<String> {
-        if !self.emulate.contains(&Quirk::GrowingTranscripts) || words.is_empty() {
-            return vec![words.to_owned()];
-        }
-        let ends = words.match_indices(' ').map(|(at, _)| at);
-        let ends = ends.chain([words.len()]);
-        ends.map(|end| words[..end].to_owned()).collect()
+        let event = ServerEvent::TranscriptionCompleted(Transcription {
+            transcript: Some(words.to_owned()),
+            usage: Some(json!({"type": "duration", "seconds": seconds})),
+            ..piece
+        });
+        self.out.send(&event, fx);
     }
 
     /// Puts a client's item in its place and listens to the audio it brought.

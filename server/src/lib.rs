@@ -43,8 +43,10 @@ mod backends;
 pub mod brain;
 mod config;
 mod conversation;
+mod doorway;
 mod driver;
 pub mod ears;
+mod emulate;
 mod error;
 mod exec;
 mod faults;
@@ -71,6 +73,7 @@ pub mod voice;
 
 pub use backends::Backends;
 pub use config::Config;
+pub use emulate::Emulated;
 pub use faults::{Action, CloseWith, Fault, When};
 pub use io::{Clock, Job, JobId, PeerEffect, PeerEffects, PeerInput};
 pub use local::LocalServer;

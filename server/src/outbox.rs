@@ -1,10 +1,12 @@
 //! Everything a peer sends goes through here: names of the dialect, ids, faults.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::{Ids, ServerEvent};
 
+use crate::emulate::Mask;
 use crate::faults::{Faults, Moment, Verdict};
 use crate::io::{PeerEffect, PeerEffects};
 
@@ -13,15 +15,17 @@ use crate::io::{PeerEffect, PeerEffects};
 pub(crate) struct Outbox {
     pub(crate) dialect: Arc<Dialect>,
     pub(crate) ids: Ids,
+    pub(crate) mask: Mask,
     faults: Faults,
     ended: bool,
 }
 
 impl Outbox {
-    pub(crate) fn new(dialect: Arc<Dialect>, ids: Ids, faults: Faults) -> Self {
+    pub(crate) fn new(dialect: Arc<Dialect>, ids: Ids, faults: Faults, mask: Mask) -> Self {
         Self {
             dialect,
             ids,
+            mask,
             faults,
             ended: false,
         }
@@ -37,8 +41,25 @@ impl Outbox {
         self.ids.next(prefix)
     }
 
-    /// Sends an event, unless the dialect has none of that name.
+    /// Sends an event, or what the mask makes of it.
     pub(crate) fn send(&mut self, event: &ServerEvent, fx: &mut PeerEffects) {
+        if self.mask.is_off() {
+            return self.put(event, fx);
+        }
+        for event in self.mask.outgoing(event) {
+            self.put(&event, fx);
+        }
+    }
+
+    /// Tells the mask the time and sends what it held back until now.
+    pub(crate) fn tick(&mut self, now: Instant, fx: &mut PeerEffects) {
+        for event in self.mask.tick(now) {
+            self.put(&event, fx);
+        }
+    }
+
+    /// Sends an event, unless the dialect has none of that name.
+    fn put(&mut self, event: &ServerEvent, fx: &mut PeerEffects) {
         if self.ended || !self.dialect.has_event(event.name()) {
             return;
         }

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use talkwire_core::dialect::{ClientFrame, Dialect, Quirk};
 use talkwire_core::wire::envelope::{Envelope, Malformed};
-use talkwire_core::wire::server::SessionEvent;
+use talkwire_core::wire::server::{ConversationEvent, SessionEvent};
 use talkwire_core::wire::{Ids, Map, ServerEvent};
 
 use crate::answering::Answering;
 use crate::backends::Backends;
 use crate::conversation::Conversation;
+use crate::emulate::{Emulated, Mask, Passage};
 use crate::error::{Judged, Problem};
 use crate::faults::{Fault, Faults};
 use crate::hearing::Hearer;
-use crate::io::{Clock, PeerEffects, PeerInput};
+use crate::io::{Clock, PeerEffect, PeerEffects, PeerInput};
 use crate::jobs::Jobs;
 use crate::outbox::Outbox;
 use crate::pace::Pacing;
@@ -31,12 +32,14 @@ pub struct Setup {
     pub model: Option<String>,
     /// Whether the client asked for a withdrawn version of the protocol.
     pub is_withdrawn: bool,
+    /// Whether the model is to be refused although the upgrade was not.
+    pub is_bad_model: bool,
     /// What answers, hears and speaks.
     pub backends: Backends,
     /// What is to go wrong.
     pub faults: Vec<Fault>,
     /// Deviations to show off that the dialect's real server has only now and then.
-    pub emulate: Vec<Quirk>,
+    pub emulate: Vec<Emulated>,
     /// How fast answers are sent.
     pub pacing: Pacing,
     /// Time between a question and the first event of its answer after `response.created`.
@@ -65,7 +68,6 @@ pub struct Peer {
     pub(crate) backends: Backends,
     pub(crate) jobs: Jobs,
     pub(crate) pacing: Pacing,
-    pub(crate) emulate: Vec<Quirk>,
     expires: (Instant, Duration),
     greeting: Greeting,
 }
@@ -98,8 +100,9 @@ impl Peer {
             setup.clock.unix_at(expires),
         );
         let hearer = Hearer::new(&settings);
+        let mask = Mask::new(&setup.emulate, setup.dialect.clone());
         Self {
-            out: Outbox::new(setup.dialect, ids, Faults::new(&setup.faults)),
+            out: Outbox::new(setup.dialect, ids, Faults::new(&setup.faults), mask),
             settings,
             talk: Conversation::default(),
             hearer,
@@ -107,7 +110,6 @@ impl Peer {
             backends: setup.backends,
             jobs: Jobs::default(),
             pacing: setup.pacing,
-            emulate: setup.emulate,
             expires: (expires, setup.lifetime),
             greeting,
         }
@@ -118,6 +120,7 @@ impl Peer {
         if self.out.has_ended() {
             return;
         }
+        self.out.tick(now, fx);
         match input {
             PeerInput::Open => self.open(fx),
             PeerInput::Frame(raw) => self.frame(now, &raw, fx),
@@ -144,8 +147,9 @@ impl Peer {
         if self.out.has_ended() {
             return None;
         }
-        let wake = self.answering.wake();
-        Some(wake.map_or(self.expires.0, |wake| wake.min(self.expires.0)))
+        let wakes = [self.answering.wake(), self.out.mask.deadline()];
+        let wakes = wakes.into_iter().flatten();
+        Some(wakes.fold(self.expires.0, Instant::min))
     }
 
     /// Whether the peer has said its last word.
@@ -159,6 +163,11 @@ impl Peer {
                 let session = self.settings.session().clone();
                 let event = ServerEvent::SessionCreated(SessionEvent { session });
                 self.out.send(&event, fx);
+                if self.out.dialect.can("conversation_created") {
+                    let conversation = self.settings.conversation();
+                    let event = ConversationEvent { conversation };
+                    self.out.send(&ServerEvent::ConversationCreated(event), fx);
+                }
             }
             Greeting::Refusal(problem, code, reason) => {
                 self.out.send(&problem.into_event(None), fx);
@@ -189,7 +198,7 @@ impl Peer {
                 return self.out.send(&event, fx);
             }
         };
-        let event_id = decoded.event_id;
+        let (event_id, is_rewritten) = (decoded.event_id, decoded.rewritten);
         let name = match &decoded.event {
             ClientFrame::Append(_) => talkwire_core::wire::client::APPEND,
             ClientFrame::Fields { name, .. } => name,
@@ -210,7 +219,17 @@ impl Peer {
                 Err(Problem::missing("audio"))
             }
             ClientFrame::Append(append) => self.append(now, &append.audio, fx),
-            ClientFrame::Fields { name, fields } => self.event(now, &name, &fields, fx),
+            ClientFrame::Fields {
+                foreign: Some(path),
+                ..
+            } => Err(Problem::unknown(path)),
+            ClientFrame::Fields {
+                name, mut fields, ..
+            } => match self.out.mask.incoming(&name, &mut fields, is_rewritten) {
+                Ok(Passage::Go) => self.event(now, &name, &fields, fx),
+                Ok(Passage::Crash) => return self.crash(event_id, fx),
+                Err(problem) => Err(problem),
+            },
         };
         if let Err(problem) = judged {
             self.out.send(&problem.into_event(event_id), fx);
@@ -261,10 +280,15 @@ impl Peer {
         let session = self.settings.session().clone();
         let event = ServerEvent::SessionUpdated(SessionEvent { session });
         self.out.send(&event, fx);
-        if self.emulate.contains(&Quirk::RepeatedSessionUpdated) {
-            self.out.send(&event, fx);
-        }
         Ok(())
+    }
+
+    /// Breaks down as servers do that do not expect what they got.
+    fn crash(&mut self, event_id: Option<String>, fx: &mut PeerEffects) {
+        let problem = Problem::new("server_error", "Internal error");
+        self.out.send(&problem.into_event(event_id), fx);
+        fx.push(PeerEffect::Drop);
+        self.out.gone();
     }
 
     /// Refuses fields beside the known ones where the dialect is strict.
@@ -286,15 +310,11 @@ impl Greeting {
             let reason = "invalid_request_error.beta_api_shape_disabled";
             return Self::Refusal(problem, 4000, reason);
         }
-        let prefix = dialect.table().model.prefix.as_deref();
-        let is_full = |model: &String| prefix.is_none_or(|prefix| model.starts_with(prefix));
-        match &setup.model {
-            Some(model) if !is_full(model) && dialect.has(Quirk::ModelErrorAfterUpgrade) => {
-                let problem = Problem::new("invalid_model", INVALID_MODEL);
-                Self::Refusal(problem.at("model"), 1008, INVALID_MODEL)
-            }
-            _ => Self::Session,
+        if setup.is_bad_model {
+            let problem = Problem::new("invalid_model", INVALID_MODEL);
+            return Self::Refusal(problem.at("model"), 1008, INVALID_MODEL);
         }
+        Self::Session
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use talkwire_core::dialect::Dialect;
-use talkwire_core::error::{Error, Kind, Result};
+use talkwire_core::error::Result;
 
 use crate::backends::{Backends, Names};
 use crate::config::{Config, ScriptSource};
+use crate::emulate::Emulated;
 use crate::faults::Fault;
 use crate::io::Clock;
 use crate::pace::Pacing;
@@ -27,7 +28,7 @@ pub struct Plan {
     script: Script,
     names: Names,
     rules: Rules,
-    lifetime: Duration,
+    lifetime: Option<Duration>,
     pacing: Pacing,
     think: Duration,
     seed: u64,
@@ -46,16 +47,15 @@ impl Plan {
         };
         let names = Names::new(config, &script)?;
         let limits = &dialect.table().limits;
-        let default_lifetime = Duration::from_secs(u64::from(limits.lifetime_s));
-        let lifetime = config.lifetime.or(script.lifetime);
         let rules = Rules {
             dialect: dialect.clone(),
             api_key: config.api_key.clone(),
             models: config.models.clone().or_else(|| script.models.clone()),
             max_sessions: config.max_sessions.unwrap_or(limits.sessions as usize),
+            late_model_errors: script.emulate.contains(&Emulated::ModelErrorAfterUpgrade),
         };
         Ok(Self {
-            lifetime: lifetime.unwrap_or(default_lifetime),
+            lifetime: config.lifetime.or(script.lifetime),
             pacing: config.pacing.or(script.pacing).unwrap_or_default(),
             think: config.think.or(script.think).unwrap_or(DEFAULT_THINK),
             seed: config.seed,
@@ -76,6 +76,11 @@ impl Plan {
         &self.rules
     }
 
+    /// Whether the script switches a deviation on.
+    pub(crate) fn emulates(&self, what: Emulated) -> bool {
+        self.script.emulate.contains(&what)
+    }
+
     /// The faults of the script.
     pub fn faults(&self) -> &[Fault] {
         &self.script.faults
@@ -83,16 +88,20 @@ impl Plan {
 
     /// The machine of session `number` (from 0), which begins at `now`.
     pub fn peer(&self, now: Instant, clock: Clock, visit: Visit, number: u64) -> Peer {
+        let dialect = visit.dialect.unwrap_or_else(|| self.dialect.clone());
+        let default_lifetime = u64::from(dialect.table().limits.lifetime_s);
+        let default_lifetime = Duration::from_secs(default_lifetime);
         let setup = Setup {
-            dialect: self.dialect.clone(),
+            dialect,
             model: visit.model,
             is_withdrawn: visit.is_withdrawn,
+            is_bad_model: visit.is_bad_model,
             backends: self.backends(),
             faults: self.script.faults.clone(),
             emulate: self.script.emulate.clone(),
             pacing: self.pacing,
             think: self.think,
-            lifetime: self.lifetime,
+            lifetime: self.lifetime.unwrap_or(default_lifetime),
             // Sessions of one server must not share ids; a large odd step keeps seeds apart.
             seed: self
                 .seed
@@ -114,12 +123,5 @@ fn dialect_of(config: &Config) -> Result<Arc<Dialect>> {
     let Some(name) = &config.profile else {
         return Ok(Dialect::default_dialect());
     };
-    Dialect::named(name).ok_or_else(|| {
-        let known: Vec<_> = Dialect::names().collect();
-        let message = format!(
-            "no profile is named `{name}`: there are {}",
-            known.join(", ")
-        );
-        Error::new(Kind::Config, message)
-    })
+    Dialect::find(name, |path| std::fs::read_to_string(path))
 }

@@ -1,7 +1,7 @@
 //! Which fields a session and a response have and what they take, as a table.
 
 use serde_json::Value;
-use talkwire_core::dialect::Dialect;
+use talkwire_core::dialect::{Dialect, Range};
 use talkwire_core::wire::{Map, session};
 
 use crate::error::{Judged, Problem};
@@ -23,7 +23,7 @@ pub(crate) enum Rule {
     Modalities,
     /// A sample format the dialect takes.
     Format,
-    /// A voice's name or `{id}`.
+    /// A voice's name, `{id}` or `{name, ...}`.
     Voice,
     /// A number up to the dialect's limit, or `inf`.
     Tokens,
@@ -120,6 +120,7 @@ pub(crate) const SESSION: &[Field] = &[
     field("prompt", Rule::OrNull(&Rule::Any)),
     field("tracing", Rule::OrNull(&Rule::Any)),
     field("include", Rule::OrNull(&Rule::TextList)),
+    ability("temperature", Rule::Number(0.0, 2.0), "temperature"),
 ];
 
 /// Fields of `response.create`.
@@ -139,6 +140,7 @@ pub(crate) const RESPONSE: &[Field] = &[
     field("prompt", Rule::OrNull(&Rule::Any)),
     field("parallel_tool_calls", Rule::Bool),
     field("reasoning", Rule::OrNull(&Rule::Any)),
+    ability("temperature", Rule::Number(0.0, 2.0), "temperature"),
 ];
 
 /// Judges an object and returns what is to be taken over from it. A strict dialect refuses unknown
@@ -197,9 +199,9 @@ fn judge_value(value: &Value, rule: Rule, path: &str, dialect: &Dialect) -> Judg
         Rule::Modalities => judge_modalities(value, path, dialect)?,
         Rule::Format => return judge_format(value, path, dialect).map(Some),
         Rule::Voice => need(
-            value.is_string() || value.get("id").is_some_and(Value::is_string),
+            value.is_string() || ["id", "name"].iter().any(|key| value[key].is_string()),
             path,
-            "a string or an object with an id",
+            "a string or an object with an id or a name",
         )?,
         Rule::Tokens => judge_tokens(value, path, dialect)?,
         Rule::Tools => judge_tools(value, path)?,
@@ -281,9 +283,10 @@ fn judge_format(value: &Value, path: &str, dialect: &Dialect) -> Judged<Value> {
         let message = format!("Invalid value: '{kind}' is no format this server takes.");
         return Err(Problem::value(format!("{path}.type"), message));
     }
-    let Some(range) = rules.iter().find_map(|rule| rule.rates_hz) else {
+    let ranges: Vec<_> = rules.iter().filter_map(|rule| rule.rates_hz).collect();
+    if ranges.is_empty() {
         return Ok(serde_json::json!({"type": kind}));
-    };
+    }
     let defaults = &dialect.table().defaults;
     let default_hz = if path.contains(".input.") {
         defaults.input_rate_hz
@@ -296,11 +299,14 @@ fn judge_format(value: &Value, path: &str, dialect: &Dialect) -> Judged<Value> {
             .as_u64()
             .ok_or_else(|| Problem::kind(format!("{path}.rate"), "an integer"))?,
     };
-    if !(u64::from(range.from)..=u64::from(range.to)).contains(&rate) {
-        let message = format!(
-            "Invalid value: {rate}. Rates from {} to {} Hz are taken.",
-            range.from, range.to
-        );
+    let takes = |range: &Range| (u64::from(range.from)..=u64::from(range.to)).contains(&rate);
+    if !ranges.iter().any(takes) {
+        let ranges = ranges.iter().map(|range| match range {
+            Range { from, to } if from == to => from.to_string(),
+            Range { from, to } => format!("{from} to {to}"),
+        });
+        let ranges = ranges.collect::<Vec<_>>().join(", ");
+        let message = format!("Invalid value: {rate}. Rates of {ranges} Hz are taken.");
         return Err(Problem::value(format!("{path}.rate"), message));
     }
     Ok(serde_json::json!({"type": kind, "rate": rate}))

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use serde_saphyr::{Location, Spanned};
 use talkwire_core::audio::wav::Wav;
-use talkwire_core::dialect::Quirk;
 use talkwire_core::error::{Error, Kind, Result};
 use talkwire_core::wire::EventType;
 use talkwire_core::wire::names::is_client_event;
 
 use crate::brain::{Act, Clip, Step};
 use crate::ears::Heard;
+use crate::emulate::Emulated;
 use crate::faults::{Action, Fault};
 use crate::pace::Pacing;
 use model::{EarsKey, HeardLine, RawScript, RawStep, RawTurn, Say, WhenTurn};
@@ -30,7 +30,7 @@ pub struct Script {
     pub(crate) hears: Vec<Heard>,
     pub(crate) recordings: Vec<(String, Arc<Clip>)>,
     pub(crate) faults: Vec<Fault>,
-    pub(crate) emulate: Vec<Quirk>,
+    pub(crate) emulate: Vec<Emulated>,
     pub(crate) models: Option<Vec<String>>,
     pub(crate) pacing: Option<Pacing>,
     pub(crate) think: Option<Duration>,
@@ -116,14 +116,13 @@ impl Source<'_> {
             .into_iter()
             .map(|(text, wav)| Ok((text, self.clip(&wav)?)))
             .collect();
-        let emulate: Result<Vec<_>> = raw.emulate.into_iter().map(|q| self.quirk(&q)).collect();
         let faults: Result<Vec<_>> = raw.faults.into_iter().map(|f| self.fault(f)).collect();
         Ok(Script {
             turns: Arc::new(turns?),
             hears,
             recordings: recordings?,
             faults: faults?,
-            emulate: emulate?,
+            emulate: raw.emulate,
             models: raw.models,
             pacing: raw.pacing,
             think: raw.think_ms.map(Duration::from_millis),
@@ -212,16 +211,6 @@ impl Source<'_> {
             rate_hz: read.rate_hz,
             samples: read.to_mono(),
         }))
-    }
-
-    fn quirk(&self, raw: &Spanned<Quirk>) -> Result<Quirk> {
-        match raw.value {
-            quirk @ (Quirk::RepeatedSessionUpdated | Quirk::GrowingTranscripts) => Ok(quirk),
-            _ => {
-                let message = "expected `repeated_session_updated` or `growing_transcripts`";
-                Err(self.error(raw.referenced, message))
-            }
-        }
     }
 
     fn fault(&self, raw: Spanned<Fault>) -> Result<Fault> {
@@ -380,7 +369,7 @@ emulate: [growing_transcripts]
                 ":2:",
                 "drop",
             ),
-            ("emulate: [late_pong]\n", ":1:", "growing_transcripts"),
+            ("emulate: [late_tea]\n", ":1:", "growing_transcripts"),
             ("a: b: c\n", ":1:", ""),
         ];
         for (text, line, expected) in cases {

@@ -103,6 +103,9 @@ impl Settings {
         if dialect.can("voice_roles") {
             session = session.set(ROLE, json!(defaults.role));
         }
+        if dialect.can("temperature") {
+            session = session.set("/temperature", json!(0.8));
+        }
         if dialect.can("languages") {
             session = session.set("/audio/input/languages", json!([]));
         }
@@ -112,6 +115,18 @@ impl Settings {
     /// All of it, for the wire.
     pub(crate) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// The session's one conversation, as `conversation.created` tells it. Its id needs no state of
+    /// its own.
+    pub(crate) fn conversation(&self) -> Map {
+        let id = self.session.id().unwrap_or_default();
+        let id = id.replacen("sess_", "conv_", 1);
+        let conversation = [
+            ("id".to_owned(), json!(id)),
+            ("object".to_owned(), json!("realtime.conversation")),
+        ];
+        conversation.into_iter().collect()
     }
 
     /// Judges a patch and takes it over, whole or not at all.
@@ -263,7 +278,10 @@ impl Settings {
     /// Name of the voice.
     pub(crate) fn voice(&self) -> &str {
         let voice = self.session.pointer(VOICE);
-        let name = voice.and_then(|v| v.as_str().or_else(|| v.get("id")?.as_str()));
+        let name = voice.and_then(|v| {
+            v.as_str()
+                .or_else(|| v.get("id").or_else(|| v.get("name"))?.as_str())
+        });
         name.unwrap_or_default()
     }
 

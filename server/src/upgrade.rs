@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use talkwire_core::dialect::{Dialect, Quirk};
+use talkwire_core::dialect::{Auth, Dialect, Quirk};
 
-/// The only path that is served.
+/// The path of the profile's own dialect; others have paths of their own in their tables.
 pub const PATH: &str = "/v1/realtime";
-
-/// The subprotocol that is echoed when it is offered.
-const SUBPROTOCOL: &str = "realtime";
 
 /// What a server accepts.
 #[derive(Clone, Debug)]
@@ -18,6 +15,8 @@ pub struct Rules {
     pub(crate) api_key: Option<String>,
     pub(crate) models: Option<Vec<String>>,
     pub(crate) max_sessions: usize,
+    /// Whether a model that does not exist is refused after the upgrade only.
+    pub(crate) late_model_errors: bool,
 }
 
 /// An upgrade request, as far as it matters. Names of headers are compared without case.
@@ -32,14 +31,18 @@ pub struct Knock {
 }
 
 /// An accepted request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Visit {
+    /// The dialect that the path chose; absent means that of the profile.
+    pub dialect: Option<Arc<Dialect>>,
     /// Model of the query, decoded.
     pub model: Option<String>,
     /// Whether a withdrawn version of the protocol was asked for.
     pub is_withdrawn: bool,
+    /// Whether the model does not exist, which the client is told after the upgrade.
+    pub is_bad_model: bool,
     /// Subprotocol to echo.
-    pub subprotocol: Option<&'static str>,
+    pub subprotocol: Option<String>,
 }
 
 /// A refused request.
@@ -72,9 +75,13 @@ impl Knock {
             .map(|(_, value)| value.as_str())
     }
 
-    fn offers(&self, protocol: &str) -> bool {
+    fn offered(&self) -> impl Iterator<Item = &str> {
         let offered = self.header("sec-websocket-protocol").unwrap_or_default();
-        offered.split(',').any(|offer| offer.trim() == protocol)
+        offered.split(',').map(str::trim)
+    }
+
+    fn offers(&self, protocol: &str) -> bool {
+        self.offered().any(|offer| offer == protocol)
     }
 
     fn query_value(&self, key: &str) -> Option<String> {
@@ -86,8 +93,28 @@ impl Knock {
         Some(percent_decode(value)).filter(|value| !value.is_empty())
     }
 
-    /// The credential: after `Bearer` or `Api-Key` of `Authorization`, or in `api-key`.
-    fn credential(&self) -> Option<&str> {
+    /// The credentials: those of the dialect's forms, and of what clients send everywhere.
+    fn credentials(&self, forms: &[Auth]) -> Vec<String> {
+        let usual = self.usual_credential().map(str::to_owned);
+        let by_form = forms.iter().filter_map(|form| {
+            if form.subprotocol {
+                return self
+                    .offered()
+                    .find_map(|o| form.key_in(o))
+                    .map(str::to_owned);
+            }
+            let value = match (&form.header, &form.query) {
+                (Some(name), _) => self.header(name)?.to_owned(),
+                (None, Some(name)) => self.query_value(name)?,
+                (None, None) => return None,
+            };
+            form.key_in(&value).map(str::to_owned)
+        });
+        usual.into_iter().chain(by_form).collect()
+    }
+
+    /// After `Bearer` or `Api-Key` of `Authorization`, or in `api-key` or `x-api-key`.
+    fn usual_credential(&self) -> Option<&str> {
         if let Some(value) = self.header("authorization") {
             let (scheme, key) = value.trim().split_once(' ')?;
             let known = ["bearer", "api-key"];
@@ -101,60 +128,108 @@ impl Knock {
 impl Rules {
     /// Judges a request while `sessions` others run.
     pub fn judge(&self, knock: &Knock, sessions: usize) -> Result<Visit, Refusal> {
-        if knock.path.trim_end_matches('/') != PATH {
-            let message = format!("There is nothing at {}: use {PATH}.", knock.path);
-            return Err(Refusal::new(404, "not_found", &message));
+        let dialect = self.route(knock).ok_or_else(|| nothing_at(&knock.path))?;
+        let table = dialect.table();
+        self.judge_key(knock, &dialect)?;
+        let required = table.query.iter().filter(|rule| rule.required);
+        // A profile's own path is for clients that know nothing of others.
+        let is_own_path = table.path.as_deref() == Some(trimmed(&knock.path));
+        for rule in required.filter(|_| is_own_path) {
+            if knock.query_value(&rule.name).is_none() {
+                let message = format!("The query parameter `{}` is missing.", rule.name);
+                return Err(Refusal::new(400, "missing_required_parameter", &message));
+            }
         }
-        self.judge_key(knock)?;
-        let model = knock.query_value(&self.dialect.table().model.query);
-        self.judge_model(model.as_deref())?;
+        let names = [&table.model.query].into_iter().chain(&table.model.also);
+        let model = names.into_iter().find_map(|name| knock.query_value(name));
+        let is_bad_model = self.judge_model(model.as_deref(), &dialect)?;
         if sessions >= self.max_sessions {
             let message = format!("At most {} sessions run at once.", self.max_sessions);
             return Err(Refusal::new(429, "rate_limit_exceeded", &message));
         }
-        let withdrawn = self.dialect.table().withdrawn.as_ref();
-        let is_withdrawn = withdrawn.is_some_and(|withdrawn| {
+        let is_withdrawn = table.withdrawn.as_ref().is_some_and(|withdrawn| {
             knock.header(&withdrawn.header).is_some() || knock.offers(&withdrawn.subprotocol)
         });
+        let subprotocol = table.subprotocol.clone();
         Ok(Visit {
             model,
             is_withdrawn,
-            subprotocol: knock.offers(SUBPROTOCOL).then_some(SUBPROTOCOL),
+            is_bad_model,
+            subprotocol: subprotocol.filter(|name| knock.offers(name)),
+            dialect: Some(dialect),
         })
     }
 
-    fn judge_key(&self, knock: &Knock) -> Result<(), Refusal> {
+    /// What a request gets that is no upgrade; `None` is one that is not even a `GET`.
+    pub(crate) fn turn_away(&self, knock: Option<&Knock>) -> Refusal {
+        let Some(knock) = knock else {
+            let message = "Only upgrades to WebSocket are served here.";
+            return Refusal::new(405, "method_not_allowed", message);
+        };
+        if self.route(knock).is_none() {
+            return nothing_at(&knock.path);
+        }
+        let message = "This is a WebSocket: send the headers of an upgrade.";
+        Refusal::new(426, "upgrade_required", message)
+    }
+
+    /// The dialect that is spoken at a path: the profile's, or one whose table names the path.
+    fn route(&self, knock: &Knock) -> Option<Arc<Dialect>> {
+        let path = trimmed(&knock.path);
+        if path == PATH {
+            return Some(self.dialect.clone());
+        }
+        let all = [self.dialect.clone()]
+            .into_iter()
+            .chain(Dialect::built_in());
+        all.into_iter()
+            .find(|dialect| dialect.table().path.as_deref() == Some(path))
+    }
+
+    fn judge_key(&self, knock: &Knock, dialect: &Dialect) -> Result<(), Refusal> {
         let Some(key) = &self.api_key else {
             return Ok(());
         };
-        match knock.credential() {
-            Some(given) if same(given, key) => Ok(()),
-            Some(_) => {
-                let message = "Incorrect API key provided.";
-                Err(Refusal::new(401, "invalid_api_key", message))
-            }
-            None => {
-                let message = "Missing credential: send the header Authorization.";
-                Err(Refusal::new(401, "invalid_api_key", message))
-            }
+        let given = knock.credentials(&dialect.table().auth);
+        if given.iter().any(|given| same(given, key)) {
+            return Ok(());
         }
+        let message = match given.is_empty() {
+            false => "Incorrect API key provided.",
+            true => "Missing credential: send the header Authorization.",
+        };
+        Err(Refusal::new(401, "invalid_api_key", message))
     }
 
-    fn judge_model(&self, model: Option<&str>) -> Result<(), Refusal> {
-        let (Some(models), Some(model)) = (&self.models, model) else {
-            return Ok(());
+    /// Whether the model is to be refused after the upgrade.
+    fn judge_model(&self, model: Option<&str>, dialect: &Dialect) -> Result<bool, Refusal> {
+        let Some(model) = model else {
+            return Ok(false);
         };
-        let prefix = self.dialect.table().model.prefix.as_deref();
+        let prefix = dialect.table().model.prefix.as_deref();
         let is_full = prefix.is_none_or(|prefix| model.starts_with(prefix));
-        if !is_full && self.dialect.has(Quirk::ModelErrorAfterUpgrade) {
-            return Ok(());
+        if !is_full && dialect.has(Quirk::ModelErrorAfterUpgrade) {
+            return Ok(true);
         }
-        if models.iter().any(|known| known == model) {
-            return Ok(());
+        let is_known = |models: &Vec<String>| models.iter().any(|known| known == model);
+        if self.models.as_ref().is_none_or(is_known) {
+            return Ok(false);
+        }
+        if self.late_model_errors {
+            return Ok(true);
         }
         let message = format!("The model `{model}` does not exist or you have no access to it.");
         Err(Refusal::new(404, "model_not_found", &message))
     }
+}
+
+fn trimmed(path: &str) -> &str {
+    path.trim_end_matches('/')
+}
+
+fn nothing_at(path: &str) -> Refusal {
+    let message = format!("There is nothing at {path}: use {PATH}.");
+    Refusal::new(404, "not_found", &message)
 }
 
 impl Refusal {
@@ -203,6 +278,7 @@ mod tests {
             api_key: Some("secret".to_owned()),
             models: Some(vec!["gpt://f/good".to_owned(), "good".to_owned()]),
             max_sessions: 2,
+            late_model_errors: false,
         }
     }
 
@@ -274,8 +350,84 @@ mod tests {
             let knock = knock(URL, "Sec-WebSocket-Protocol", value);
             rules.judge(&knock, 0).expect("fine")
         };
-        assert_eq!(offer("x, realtime").subprotocol, Some("realtime"));
+        assert_eq!(
+            offer("x, realtime").subprotocol.as_deref(),
+            Some("realtime")
+        );
         assert_eq!(offer("x").subprotocol, None);
         assert!(offer("openai-beta.realtime-v1").is_withdrawn);
+    }
+
+    #[test]
+    fn the_path_chooses_the_shape_and_the_profile_has_the_plain_one() {
+        let rules = Rules {
+            api_key: None,
+            models: None,
+            ..rules("yandex")
+        };
+        let dialect = |target: &str| {
+            let knock = Knock::new(&format!("ws://h:1{target}"), Vec::new());
+            let visit = rules.judge(&knock, 0).expect(target);
+            let dialect = visit.dialect.expect("chosen");
+            (dialect.name().to_owned(), visit.model.unwrap_or_default())
+        };
+        for (target, name, model) in [
+            ("/v1/realtime/?model=gpt://f/m", "yandex", "gpt://f/m"),
+            ("/openai/v1/realtime?model=m", "azure", "m"),
+            (
+                "/openai/realtime?api-version=1&deployment=d",
+                "azure-preview",
+                "d",
+            ),
+            (
+                "/openai/realtime?api-version=1&model=d",
+                "azure-preview",
+                "d",
+            ),
+            (
+                "/voice-live/realtime?api-version=1&model=m",
+                "voicelive",
+                "m",
+            ),
+        ] {
+            assert_eq!(dialect(target), (name.to_owned(), model.to_owned()));
+        }
+        let unversioned = Knock::new("ws://h:1/openai/realtime?deployment=d", Vec::new());
+        let refusal = rules.judge(&unversioned, 0).expect_err("no version");
+        assert_eq!(refusal.status, 400);
+        assert!(refusal.body.contains("api-version"), "{}", refusal.body);
+    }
+
+    #[test]
+    fn a_browsers_key_comes_in_the_query_or_a_subprotocol_where_the_table_says_so() {
+        let rules = Rules {
+            models: None,
+            ..rules("openai")
+        };
+        let offer = |key: &str| {
+            let protocols = format!("realtime, openai-insecure-api-key.{key}");
+            knock(URL, "Sec-WebSocket-Protocol", &protocols)
+        };
+        assert_eq!(status(&rules, &offer("secret"), 0), 101);
+        assert_eq!(status(&rules, &offer("wrong"), 0), 401);
+        let query = |path: &str| Knock::new(&format!("ws://h{path}api-key=secret"), Vec::new());
+        assert_eq!(status(&rules, &query("/openai/v1/realtime?"), 0), 101);
+        let voice = "/voice-live/realtime?api-version=1&";
+        assert_eq!(status(&rules, &query(voice), 0), 101);
+        assert_eq!(status(&rules, &query("/v1/realtime?"), 0), 401);
+    }
+
+    #[test]
+    fn a_model_error_can_be_put_off_until_after_the_upgrade() {
+        let late = Rules {
+            late_model_errors: true,
+            ..rules("openai")
+        };
+        let visit = |model: &str| {
+            let knock = knock(&format!("{URL}?model={model}"), "api-key", "secret");
+            late.judge(&knock, 0).expect("let in")
+        };
+        assert!(visit("bad").is_bad_model);
+        assert!(!visit("good").is_bad_model);
     }
 }

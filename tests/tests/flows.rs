@@ -8,8 +8,6 @@ use std::time::Instant;
 use talkwire_tests::flow::{Flow, Flows, Options, Stage, Summary, run};
 use talkwire_tests::stage::{in_simulator, over_websocket};
 
-const PROFILES: &[&str] = &["yandex", "openai"];
-
 /// Flows that only virtual time can play: minutes of waiting each.
 const SIM_ONLY: &[&str] = &["14b", "20i"];
 
@@ -31,9 +29,9 @@ fn note(stage: &str, summary: &Summary) {
 
 fn play_all(stage: &str, make: impl Fn(&Flow, &str) -> Box<dyn Stage> + Sync, skip: &[&str]) {
     let flows = Flows::committed().expect("the committed flows parse");
-    let wanted: Vec<_> = PROFILES
-        .iter()
-        .flat_map(|profile| flows.of_profile(profile).map(move |flow| (flow, *profile)))
+    let profiles = flows.common.profiles.iter();
+    let wanted: Vec<_> = profiles
+        .flat_map(|profile| flows.of_profile(profile).map(move |flow| (flow, profile)))
         .filter(|(flow, _)| !skip.contains(&flow.id.as_str()))
         .filter(|(flow, _)| {
             std::env::var("FLOW").is_ok_and(|id| id == flow.id) || std::env::var("FLOW").is_err()

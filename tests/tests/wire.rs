@@ -158,7 +158,9 @@ fn round(dialect: &Dialect, direction: &str, frame: &str) -> Map<String, Value> 
     }
     match dialect.decode_client(frame).expect(frame).event {
         ClientFrame::Append(append) => ClientEvent::Append(append).to_fields(),
-        ClientFrame::Fields { name, fields } => ClientEvent::from_fields(&name, fields).to_fields(),
+        ClientFrame::Fields { name, fields, .. } => {
+            ClientEvent::from_fields(&name, fields).to_fields()
+        }
     }
 }
 
@@ -204,6 +206,9 @@ fn what_one_side_writes_the_other_reads_in_every_dialect() {
                     continue;
                 }
                 let fields = nest(&steps, sample(field));
+                if is_lost(&dialect, name, &fields) {
+                    continue;
+                }
                 let is_client = text(&event, "direction") == "client";
                 pairs += u32::from(if is_client {
                     client_agrees(&dialect, name, &fields)
@@ -213,7 +218,29 @@ fn what_one_side_writes_the_other_reads_in_every_dialect() {
             }
         }
     }
-    assert!(pairs > 1_000, "only {pairs} pairs were tried");
+    assert!(pairs > 3_000, "only {pairs} pairs were tried");
+}
+
+/// Whether the fields hold what the dialect's table says it loses: a field it has not, or a value
+/// that is spelled like another one.
+fn is_lost(dialect: &Dialect, name: &str, fields: &Value) -> bool {
+    let table = dialect.table();
+    let response = match name {
+        "response.create" => &table.request_map,
+        _ => &table.response_map,
+    };
+    [("session", &table.session_map), ("response", response)]
+        .into_iter()
+        .any(|(key, places)| {
+            places.iter().any(|place| {
+                let value = fields[key].pointer(&place.canonical);
+                let spelled = |pairs: &[(Value, Value)]| {
+                    let pair = pairs.iter().position(|(ours, _)| Some(ours) == value);
+                    pair.is_some_and(|at| pairs[..at].iter().any(|(_, w)| *w == pairs[at].1))
+                };
+                value.is_some() && (place.wire.is_none() || spelled(&place.values))
+            })
+        })
 }
 
 /// Names and shapes of the past are read as canonical ones: that loss is declared.
@@ -252,7 +279,8 @@ fn client_agrees(dialect: &Dialect, name: &str, fields: &Value) -> bool {
     let Ok(frame) = dialect.encode_client(&event, None) else {
         return false;
     };
-    let ClientFrame::Fields { name, fields } = dialect.decode_client(&frame).expect(&frame).event
+    let ClientFrame::Fields { name, fields, .. } =
+        dialect.decode_client(&frame).expect(&frame).event
     else {
         panic!("{name} was read as audio");
     };
@@ -324,7 +352,7 @@ fn a_table_of_a_user_maps_shapes_both_ways_without_new_code() {
         frame["session"],
         json!({"prompt": {"system": "Be brief."}, "tts": {"name": "my-voice"}})
     );
-    let ClientFrame::Fields { name, fields } = dialect
+    let ClientFrame::Fields { name, fields, .. } = dialect
         .decode_client(&frame.to_string())
         .expect("reads")
         .event

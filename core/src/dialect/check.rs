@@ -273,9 +273,8 @@ mod tests {
     #[test]
     fn a_field_that_would_be_lost_on_the_way_is_refused() {
         let flat = Dialect::named("openai-beta").expect("built in");
-        let judge = |session| {
-            flat.check_event(&update(session), &Session::new(), &Waived::default())
-        };
+        let judge =
+            |session| flat.check_event(&update(session), &Session::new(), &Waived::default());
         let prompt = Session::new().set("/prompt", serde_json::json!({"id": "p"}));
         let error = judge(prompt).expect_err("no such field");
         assert!(error.message().contains("/prompt"), "{error}");

@@ -78,7 +78,10 @@ fn extended(mut given: Map, depth: u32) -> Result<Map> {
         Some(_) => return Err(wrong("extends", &"expected the name of a built-in dialect")),
     };
     if depth == DEPTH_MAX {
-        return Err(wrong("extends", &"the tables extend each other in a circle"));
+        return Err(wrong(
+            "extends",
+            &"the tables extend each other in a circle",
+        ));
     }
     let tables = TABLES
         .iter()
@@ -124,13 +127,20 @@ fn check_kinds(table: &Table) -> Result<()> {
 
 fn check_auth(forms: &[Auth]) -> Result<()> {
     for (i, form) in forms.iter().enumerate() {
-        let places = [form.header.is_some(), form.query.is_some(), form.subprotocol];
+        let places = [
+            form.header.is_some(),
+            form.query.is_some(),
+            form.subprotocol,
+        ];
         if places.into_iter().filter(|is| *is).count() != 1 {
             let why = "expected one of `header`, `query` and `subprotocol`";
             return Err(wrong(&format!("auth[{i}]"), &why));
         }
         if !form.value.contains("{key}") {
-            return Err(wrong(&format!("auth[{i}].value"), &"expected `{key}` in it"));
+            return Err(wrong(
+                &format!("auth[{i}].value"),
+                &"expected `{key}` in it",
+            ));
         }
     }
     Ok(())
@@ -172,14 +182,26 @@ mod tests {
         let cases = [
             (json!({"limitz": {}}), "limitz"),
             (json!({"limits": {"lifetime": 5}}), "limits.lifetime: "),
-            (json!({"limits": {"lifetime_s": "long"}}), "limits.lifetime_s: "),
+            (
+                json!({"limits": {"lifetime_s": "long"}}),
+                "limits.lifetime_s: ",
+            ),
             (json!({"close": {"1008": "fatl"}}), "close.1008: "),
             (json!({"quirks": ["late_tea"]}), "quirks[0]: "),
-            (json!({"session_map": [["/a", "/b"], ["c", "/d"]]}), "session_map[1]"),
-            (json!({"session_map": [["/a", "/b"], ["/c", "/b"]]}), "session_map[1]: "),
+            (
+                json!({"session_map": [["/a", "/b"], ["c", "/d"]]}),
+                "session_map[1]",
+            ),
+            (
+                json!({"session_map": [["/a", "/b"], ["/c", "/b"]]}),
+                "session_map[1]: ",
+            ),
             (json!({"session_map": [["/a"]]}), "session_map[0]"),
             (json!({"auth": [{"value": "{key}"}]}), "auth[0]: "),
-            (json!({"auth": [{"header": "x", "value": "y"}]}), "auth[0].value: "),
+            (
+                json!({"auth": [{"header": "x", "value": "y"}]}),
+                "auth[0].value: ",
+            ),
             (json!({"formats": [{"type": 5}]}), "formats[0].type: "),
             (json!({"extends": "nobody"}), "extends: "),
             (json!({"name": null}), "name: "),

@@ -164,7 +164,9 @@ pub(super) fn part_from_wire(
         let old = OLD_PARTS.iter().find(|(old, _)| aliases && *old == kind);
         old.map(|(_, canonical)| (*canonical).to_owned())
     };
-    by_table.map(|(canonical, _)| canonical.clone()).or_else(old)
+    by_table
+        .map(|(canonical, _)| canonical.clone())
+        .or_else(old)
 }
 
 /// Gives every variable of a stored prompt a twin with braces around its name.

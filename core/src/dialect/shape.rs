@@ -60,11 +60,17 @@ impl<'de> Deserialize<'de> for Place {
 
 impl Place {
     fn value_to_wire(&self, value: Value) -> Value {
-        translate(value, self.values.iter().map(|(ours, theirs)| (ours, theirs)))
+        translate(
+            value,
+            self.values.iter().map(|(ours, theirs)| (ours, theirs)),
+        )
     }
 
     fn value_from_wire(&self, value: Value) -> Value {
-        translate(value, self.values.iter().map(|(ours, theirs)| (theirs, ours)))
+        translate(
+            value,
+            self.values.iter().map(|(ours, theirs)| (theirs, ours)),
+        )
     }
 
     /// Whether the dialect cannot be told this value.
@@ -117,9 +123,7 @@ pub(super) fn foreign(object: &Map, places: &[Place]) -> Option<String> {
         wires.into_iter().any(|wire| is_within(wire, pointer))
     };
     let place = places.iter().find(|place| {
-        place.moves()
-            && lookup(object, &place.canonical).is_some()
-            && !is_theirs(&place.canonical)
+        place.moves() && lookup(object, &place.canonical).is_some() && !is_theirs(&place.canonical)
     })?;
     // A strict server names the first key that it does not know.
     let keys: Vec<_> = place.canonical.split('/').skip(1).collect();

@@ -1,5 +1,7 @@
 //! The conversation in its order: who said what, and when.
 
+use std::collections::VecDeque;
+
 use crate::dialect::{Dialect, Quirk};
 use crate::wire::{Item, ServerEvent};
 
@@ -47,10 +49,15 @@ pub struct Segment {
 #[derive(Debug, Default)]
 pub(super) struct History {
     segments: Vec<Segment>,
+    /// The last transcripts of customer speech as the server told them, by item.
+    told: VecDeque<(String, String)>,
 }
 
 /// Longer conversations do not fit any context; the oldest entries go.
 const MOST: usize = 4_096;
+
+/// A transcript repeats those just before it.
+const TOLD: usize = 4;
 
 impl History {
     /// Notes what an event says of the conversation. May shorten a transcript that repeats the one
@@ -110,12 +117,7 @@ impl History {
     /// The transcript of customer speech, without what it repeats of the item before.
     fn heard(&mut self, item_id: &str, text: String, dialect: &Dialect) -> String {
         let text = if dialect.has(Quirk::GrowingTranscripts) {
-            let earlier = self.segments.iter().rev();
-            let mut earlier = earlier.filter(|s| s.role == Role::Customer && s.item_id != item_id);
-            match earlier.find(|s| !s.text.is_empty()) {
-                Some(before) => without_prefix(&text, &before.text),
-                None => text,
-            }
+            self.told_anew(item_id, text)
         } else {
             text
         };
@@ -123,6 +125,22 @@ impl History {
         segment.text.clone_from(&text);
         segment.is_final = true;
         text
+    }
+
+    /// What a transcript says beyond those before it. A server that repeats them repeats what it
+    /// told, which itself may have begun with a repetition.
+    fn told_anew(&mut self, item_id: &str, text: String) -> String {
+        self.told.retain(|(item, _)| item != item_id);
+        let earlier = self.told.iter().rev().map(|(_, told)| told.as_str());
+        let earlier = earlier.filter(|told| !told.is_empty());
+        let mut rests = earlier.map(|told| without_prefix(&text, told));
+        let rest = rests.find(|rest| *rest != text);
+        if self.told.len() == TOLD {
+            self.told.pop_front();
+        }
+        let rest = rest.unwrap_or_else(|| text.clone());
+        self.told.push_back((item_id.to_owned(), text));
+        rest
     }
 
     fn said(&mut self, item_id: &str, text: Option<&str>, at_ms: u64) {
@@ -213,6 +231,11 @@ mod tests {
             history.seen(0, &mut completed(item, text), &dialect);
         }
         assert_eq!(texts(&history), ["one two", "three", "threefold"]);
+        let mut chain = History::default();
+        for (item, text) in [("u1", "one"), ("u2", "one two"), ("u3", "one two three")] {
+            chain.seen(0, &mut completed(item, text), &dialect);
+        }
+        assert_eq!(texts(&chain), ["one", "two", "three"]);
         let plain = Dialect::named("openai").expect("built in");
         history.seen(0, &mut completed("u4", "threefold more"), &plain);
         assert_eq!(texts(&history)[3], "threefold more");

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
-use talkwire_core::dialect::Quirk;
 
+use crate::emulate::Emulated;
 use crate::faults::Fault;
 use crate::pace::Pacing;
 
@@ -25,7 +25,7 @@ pub(super) struct RawScript {
     pub(super) pacing: Option<Pacing>,
     pub(super) think_ms: Option<u64>,
     pub(super) lifetime_ms: Option<u64>,
-    pub(super) emulate: Vec<Spanned<Quirk>>,
+    pub(super) emulate: Vec<Emulated>,
     pub(super) faults: Vec<Spanned<Fault>>,
 }
 
