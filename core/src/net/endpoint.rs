@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::error::{Error, Kind, Result};
 
-/// The address in a `ws://` or `wss://` URL.
+/// The address in a `ws://`, `wss://`, `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Whether the connection is encrypted.
@@ -18,17 +18,26 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a URL. What is wrong with it is an error of the argument; a user or password in it is
-    /// refused, because credentials travel in headers.
+    /// Reads the URL of a WebSocket. What is wrong with it is an error of the argument; a user or
+    /// password in it is refused, because credentials travel in headers.
     pub fn parse(url: &str) -> Result<Self> {
+        Self::read(url, "ws", "wss")
+    }
+
+    /// Reads the URL of an HTTP request in the same way.
+    pub fn parse_http(url: &str) -> Result<Self> {
+        Self::read(url, "http", "https")
+    }
+
+    fn read(url: &str, plain: &str, secure: &str) -> Result<Self> {
         let wrong = |why: &str| Error::new(Kind::Argument, format!("the URL {why}"));
         let uri: Uri = url
             .parse()
             .map_err(|e| wrong(&format!("is not valid: {e}")))?;
         let is_secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-            Some("ws") => false,
-            Some("wss") => true,
-            _ => return Err(wrong("must begin with ws:// or wss://")),
+            Some(scheme) if scheme == plain => false,
+            Some(scheme) if scheme == secure => true,
+            _ => return Err(wrong(&format!("must begin with {plain}:// or {secure}://"))),
         };
         let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
         if authority.as_str().contains('@') {
@@ -125,6 +134,16 @@ mod tests {
             assert!(error.message().contains(why), "{url}: {error}");
             assert!(!error.message().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_web_address_is_no_websocket_and_the_other_way_round() {
+        let plain = Endpoint::parse_http("http://h/v1").expect("an address");
+        assert_eq!((plain.is_secure, plain.port), (false, 80));
+        let secure = Endpoint::parse_http("https://h/v1").expect("an address");
+        assert_eq!((secure.is_secure, secure.port), (true, 443));
+        let error = Endpoint::parse_http("ws://h/").expect_err("another scheme");
+        assert!(error.message().contains("https://"), "{error}");
     }
 
     #[test]

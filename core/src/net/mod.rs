@@ -1,7 +1,8 @@
-//! Sockets: TLS and WebSocket dialling, with every failure typed.
+//! Sockets: TLS, WebSocket dialling and HTTP requests, with every failure typed.
 
 pub mod dial;
 pub mod endpoint;
+pub mod http;
 pub mod proxy;
 pub mod tls;
 mod upgrade;
