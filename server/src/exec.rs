@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 /// Most output that is taken.
@@ -59,10 +59,10 @@ pub(crate) async fn run(
         return Ok(output);
     }
     let complaint = String::from_utf8_lossy(&complaint);
-    Err(format!(
-        "`{program}` failed ({status}): {}",
-        complaint.trim()
-    ))
+    Err(match complaint.trim() {
+        "" => format!("`{program}` failed ({status}) without saying why"),
+        complaint => format!("`{program}` failed ({status}): {complaint}"),
+    })
 }
 
 type Outcome = (std::process::ExitStatus, Vec<u8>, Vec<u8>);
@@ -76,20 +76,21 @@ async fn talk(child: &mut Child, stdin: Vec<u8>) -> std::io::Result<Outcome> {
         let _ = to.write_all(&stdin).await;
         drop(to);
     };
-    let mut output = Vec::new();
-    let mut complaint = Vec::new();
-    let mut from = from.take(MAX_OUTPUT_BYTES + 1);
-    let mut complaints = complaints.take(MAX_COMPLAINT_BYTES);
-    let ((), read, complained) = tokio::join!(
+    // Each end is dropped when enough of it has been read: a program that goes on writing must not
+    // wait for us while we wait for it.
+    let ((), output, complaint) = tokio::join!(
         feed,
-        from.read_to_end(&mut output),
-        complaints.read_to_end(&mut complaint),
+        read(from, MAX_OUTPUT_BYTES + 1),
+        read(complaints, MAX_COMPLAINT_BYTES),
     );
-    read?;
-    complained?;
-    // The rest of its complaints goes nowhere, so that it does not block on them.
-    drop((from, complaints));
+    let (output, complaint) = (output?, complaint?);
     Ok((child.wait().await?, output, complaint))
+}
+
+async fn read(from: impl AsyncRead + Unpin, most_bytes: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(most_bytes).read_to_end(&mut bytes).await?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -115,8 +116,20 @@ mod tests {
         let failed = run(&sh("echo oops >&2; exit 3"), Vec::new(), LONG).await;
         let message = failed.expect_err("fails");
         assert!(message.contains("sh") && message.contains("oops") && message.contains('3'));
+        let silent = run(&sh("kill -9 $$"), Vec::new(), LONG).await;
+        let message = silent.expect_err("dies");
+        assert!(
+            message.contains("signal") && message.contains("without saying why"),
+            "{message}"
+        );
         let missing = run(&["/no/such/program".to_owned()], Vec::new(), LONG).await;
         assert!(missing.expect_err("missing").contains("/no/such/program"));
+    }
+
+    #[tokio::test]
+    async fn more_output_than_anybody_wants_is_refused() {
+        let endless = run(&sh("exec yes"), Vec::new(), LONG).await;
+        assert!(endless.expect_err("too much").contains("more than"));
     }
 
     #[tokio::test]
