@@ -6,10 +6,10 @@ use serde_json::Value;
 use talkwire_core::audio::resample::resample;
 use talkwire_core::wire::{Item, Map};
 
-use crate::brain::{Clip, Question, ToolOutput};
+use crate::brain::{Answer, Clip, Question, ToolOutput};
 use crate::error::{Judged, Problem};
-use crate::hearing::Words;
-use crate::io::{JobId, PeerEffects};
+use crate::flow::Flow;
+use crate::io::PeerEffects;
 use crate::jobs::Purpose;
 use crate::peer::Peer;
 use crate::response::{Ending, Need, Run, Scene};
@@ -25,13 +25,13 @@ const BUDGET: u32 = 64;
 /// The responses of a session.
 #[derive(Debug)]
 pub(crate) struct Answering {
-    runs: Vec<Run>,
+    pub(crate) runs: Vec<Run>,
     think: Duration,
     wake: Option<Instant>,
     /// Answers so far.
     turns: u32,
     /// Whether the agent has been heard.
-    spoken: bool,
+    pub(crate) spoken: bool,
     /// A detected turn waits for the running response to end.
     owed: bool,
 }
@@ -187,13 +187,15 @@ impl Peer {
             match run.advance(&mut scene, budget) {
                 Need::Time(due) => return Some(due),
                 Need::Nothing => {
+                    self.stop_jobs(at, fx);
                     self.answering.runs.remove(at);
                     return None;
                 }
-                Need::Answer => self.think(now, at),
+                Need::Answer => self.think(now, at, fx),
                 Need::Sound { text, clip } => {
                     self.answering.spoken = true;
-                    let rate_hz = self.answering.runs[at].format().rate_hz();
+                    let run = &mut self.answering.runs[at];
+                    let rate_hz = run.format().rate_hz();
                     let voice = &mut self.backends.voice;
                     match voice.speak(&text, clip.as_deref(), rate_hz) {
                         Speech::Now(clip) => {
@@ -201,45 +203,17 @@ impl Peer {
                                 return None;
                             }
                         }
-                        Speech::Later(job) => {
-                            let run = &mut self.answering.runs[at];
-                            let response_id = run.id().to_owned();
-                            let job = self.jobs.start(Purpose::Speak { response_id }, job, fx);
-                            run.await_sound(job, text);
+                        later => {
+                            let manner = run.manner(self.pacing);
+                            run.flow(Flow::of_speech(now, manner, text));
+                            self.voice_later(at, crate::flow::ONLY_CLAUSE, later, fx);
                         }
                     }
                 }
-            }
-        }
-    }
-
-    /// A job of ears or voice has ended.
-    pub(crate) fn job_done(
-        &mut self,
-        now: Instant,
-        job: JobId,
-        outcome: Result<Vec<u8>, String>,
-        fx: &mut PeerEffects,
-    ) {
-        match self.jobs.done(job) {
-            // It was stopped in the meantime.
-            None => {}
-            Some(Purpose::Hear { item_id }) => {
-                let words: Words = outcome.and_then(|out| self.backends.ears.heard(&out));
-                self.heard(now, &item_id, words, fx);
-            }
-            Some(Purpose::Speak { response_id }) => {
-                let clip = outcome.and_then(|out| self.backends.voice.spoken(&out));
-                let runs = &self.answering.runs;
-                let Some(at) = runs.iter().position(|run| run.id() == response_id) else {
-                    return;
-                };
-                match clip {
-                    Ok(clip) => {
-                        let text = self.answering.runs[at].awaited_text().to_owned();
-                        self.sound(now, at, &text, &clip, fx);
+                Need::Clause { number, text } => {
+                    if !self.voice(now, at, number, &text, fx) {
+                        return None;
                     }
-                    Err(message) => self.finish(now, at, &Ending::Failed(message), fx),
                 }
             }
         }
@@ -266,13 +240,24 @@ impl Peer {
         self.answering.runs.push(run);
     }
 
-    fn finish(&mut self, now: Instant, at: usize, ending: &Ending, fx: &mut PeerEffects) {
-        if let Some(job) = self.answering.runs[at].job() {
-            self.jobs.stop(job, fx);
-        }
+    /// Ends response `at`; what is still being made for it is not wanted any more.
+    pub(crate) fn finish(
+        &mut self,
+        now: Instant,
+        at: usize,
+        ending: &Ending,
+        fx: &mut PeerEffects,
+    ) {
+        self.stop_jobs(at, fx);
         let (run, mut scene) = self.scene(now, at, fx);
         run.finish(ending, &mut scene);
         self.answering.runs.remove(at);
+    }
+
+    fn stop_jobs(&mut self, at: usize, fx: &mut PeerEffects) {
+        for job in self.answering.runs[at].jobs() {
+            self.jobs.stop(job, fx);
+        }
     }
 
     /// Gives response `at` its sound; false if that ended it.
@@ -316,7 +301,7 @@ impl Peer {
     }
 
     /// Asks the brain.
-    fn think(&mut self, now: Instant, at: usize) {
+    fn think(&mut self, now: Instant, at: usize, fx: &mut PeerEffects) {
         let run = &mut self.answering.runs[at];
         let request = run.request();
         let own_input = request.input.as_ref();
@@ -330,6 +315,7 @@ impl Peer {
             false => None,
         };
         self.answering.turns += u32::from(request.in_conversation);
+        let (tools, tool_choice) = request.settings.tools();
         let question = Question {
             turn: self.answering.turns.max(1),
             heard: &heard,
@@ -338,9 +324,19 @@ impl Peer {
             instructions: request.settings.instructions(),
             items: &items,
             may_call: request.settings.allows_tools(),
+            tools,
+            tool_choice,
+            max_tokens: request.settings.max_tokens(),
         };
-        let steps = self.backends.brain.answer(&question);
-        run.answer(now, steps);
+        match self.backends.brain.answer(&question) {
+            Answer::Now(steps) => run.answer(now, steps),
+            Answer::Later(job, reader) => {
+                let response_id = run.id().to_owned();
+                let job = self.jobs.start(Purpose::Think { response_id }, job, fx);
+                let manner = run.manner(self.pacing);
+                run.flow(Flow::of_brain(now, manner, job, reader));
+            }
+        }
     }
 }
 

@@ -113,21 +113,23 @@ impl Config {
         self
     }
 
-    /// `echo`, `loop` or `script`. Default: `script` with a script that has turns, else `echo`.
+    /// `echo`, `loop`, `script` or `http:URL` with its options. Default: `script` with a script that
+    /// has turns, else `echo`.
     #[must_use]
     pub fn brain(mut self, name: impl Into<String>) -> Self {
         self.brain = Some(name.into());
         self
     }
 
-    /// `script`, `dtmf`, `none` or `exec:COMMAND`. Default: `script`.
+    /// `script`, `dtmf`, `none`, `exec:COMMAND` or `http:URL` with its options. Default: `script`.
     #[must_use]
     pub fn ears(mut self, name: impl Into<String>) -> Self {
         self.ears = Some(name.into());
         self
     }
 
-    /// `tone`, `wav`, `dtmf` or `exec:COMMAND`. Default: `wav` with a script, else `tone`.
+    /// `tone`, `wav`, `dtmf`, `exec:COMMAND` or `http:URL` with its options. Default: `wav` with a
+    /// script, else `tone`.
     #[must_use]
     pub fn voice(mut self, name: impl Into<String>) -> Self {
         self.voice = Some(name.into());

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use talkwire_core::net::http;
+
 /// An instant and the wall clock's reading at it, so that a machine can name unix times without
 /// reading a clock.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +24,8 @@ impl Clock {
 /// Number of a [`Job`] within one peer.
 pub type JobId = u64;
 
-/// Work that cannot be done inside the machine. Its outcome comes back as [`PeerInput::JobDone`].
+/// Work that cannot be done inside the machine. Its outcome comes back as [`PeerInput::JobDone`],
+/// after the [`PeerInput::JobProgress`] of jobs that are read while they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Job {
@@ -35,7 +38,36 @@ pub enum Job {
         /// It is killed after this time.
         limit: Duration,
     },
+    /// Ask a server.
+    Http(HttpJob),
 }
+
+/// A request of a back end.
+#[derive(Clone, Debug)]
+pub struct HttpJob {
+    /// Who asks, for messages.
+    pub who: &'static str,
+    /// Makes the request.
+    pub client: http::Client,
+    /// The request.
+    pub request: http::Request,
+    /// Its limits.
+    pub limits: http::Limits,
+    /// Whether the answer is told piece by piece; its outcome is empty then.
+    pub is_stream: bool,
+    /// Whether the answer is sound: text in its place is a failure.
+    pub is_sound: bool,
+}
+
+impl PartialEq for HttpJob {
+    /// Whether both ask the same.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.request, self.limits, self.is_stream)
+            == (&other.request, other.limits, other.is_stream)
+    }
+}
+
+impl Eq for HttpJob {}
 
 /// What happened to the peer.
 #[derive(Clone, Debug)]
@@ -47,6 +79,13 @@ pub enum PeerInput {
     Frame(String),
     /// A binary frame of the client; its content does not matter.
     Binary,
+    /// A piece of the output of a job that is read while it runs.
+    JobProgress {
+        /// Its number.
+        job: JobId,
+        /// The bytes that came.
+        piece: Vec<u8>,
+    },
     /// A job ended: its standard output, or why there is none.
     JobDone {
         /// Which.

@@ -9,6 +9,8 @@ use crate::io::{Job, JobId, PeerEffect, PeerEffects};
 pub(crate) enum Purpose {
     /// The transcript of an item.
     Hear { item_id: String },
+    /// The words of a response.
+    Think { response_id: String },
     /// The sound of a response.
     Speak { response_id: String },
 }
@@ -27,6 +29,11 @@ impl Jobs {
         let id = self.last;
         fx.push(PeerEffect::Start { id, job });
         id
+    }
+
+    /// What a running job is for; `None` if nobody waits for it any more.
+    pub(crate) fn purpose(&self, id: JobId) -> Option<&Purpose> {
+        self.running.get(&id)
     }
 
     /// Takes a finished job off the list; `None` if nobody waits for it any more.

@@ -60,23 +60,36 @@ pub(crate) fn plan_speech(
     format: Format,
 ) -> Plan {
     let mut ops = vec![(now, Op::BeginMessage { spoken: true })];
+    let mut at = now;
+    for op in speech_ops(text, samples, format) {
+        let is_sound = matches!(op, Op::Audio(_));
+        ops.push((at, op));
+        if is_sound {
+            at += pacing.step(CHUNK_MS);
+        }
+    }
+    ops.push((at, Op::End));
+    (ops, at)
+}
+
+/// Sound in pieces, the words spread over them.
+pub(crate) fn speech_ops(text: &str, samples: &[i16], format: Format) -> Vec<Op> {
+    let mut ops = Vec::new();
     let chunk_samples = (CHUNK_MS * u64::from(format.rate_hz()) / 1000).max(1) as usize;
     let chunks = samples.len().div_ceil(chunk_samples);
     let words = words(text);
-    let (mut at, mut said) = (now, 0);
+    let mut said = 0;
     for (i, chunk) in samples.chunks(chunk_samples).enumerate() {
         // The words of a piece go before it, as captions do.
         let until = words.len() * (i + 1) / chunks;
-        ops.extend(words[said..until].iter().map(|w| (at, Op::Text(w.clone()))));
+        ops.extend(words[said..until].iter().cloned().map(Op::Text));
         said = until;
         let mut bytes = Vec::with_capacity(chunk.len() * format.sample_bytes());
         codec::encode_into(format, chunk, &mut bytes);
-        ops.push((at, Op::Audio(Bytes::from(bytes))));
-        at += pacing.step(CHUNK_MS);
+        ops.push(Op::Audio(Bytes::from(bytes)));
     }
-    ops.extend(words[said..].iter().map(|w| (at, Op::Text(w.clone()))));
-    ops.push((at, Op::End));
-    (ops, at)
+    ops.extend(words[said..].iter().cloned().map(Op::Text));
+    ops
 }
 
 /// A function call.

@@ -128,6 +128,7 @@ impl Peer {
                 let problem = Problem::event("Binary frames are not part of the protocol.");
                 self.out.send(&problem.into_event(None), fx);
             }
+            PeerInput::JobProgress { job, piece } => self.job_progress(now, job, &piece, fx),
             PeerInput::JobDone { job, outcome } => self.job_done(now, job, outcome, fx),
             PeerInput::Timeout if now >= self.expires.0 => self.expire(now, fx),
             PeerInput::Timeout => {}

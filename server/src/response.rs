@@ -12,6 +12,7 @@ use talkwire_core::wire::{Item, Map, Response, ServerEvent};
 
 use crate::brain::{Act, Clip, Step};
 use crate::conversation::Conversation;
+use crate::flow::{Flow, Manner, Next};
 use crate::io::{JobId, PeerEffects};
 use crate::outbox::Outbox;
 use crate::pace::{Op, Pacing, plan_call, plan_speech, plan_text};
@@ -35,11 +36,13 @@ pub(crate) enum Need {
     Time(Option<Instant>),
     /// A brain's answer: [`Run::answer`].
     Answer,
-    /// Sound: [`Run::sound`] or [`Run::await_sound`].
+    /// Sound: [`Run::sound`], or the sound of a flow: [`Run::flow`].
     Sound {
         text: String,
         clip: Option<Arc<Clip>>,
     },
+    /// Sound of a clause of its flow.
+    Clause { number: u64, text: String },
     /// Nothing: it is over.
     Nothing,
 }
@@ -56,7 +59,7 @@ pub(crate) enum Ending {
 /// A response that runs.
 ///
 /// ```text
-///  Hearing --(ears are done)--> Thinking --(brain answers)--> Writing <--> Voicing
+///  Hearing --(ears are done)--> Thinking --(brain answers)--> Writing <--> Flowing
 ///     any stage --(finish)--> over
 /// ```
 #[derive(Debug)]
@@ -77,8 +80,8 @@ enum Stage {
     /// Answers at this time.
     Thinking(Instant),
     Writing(Writing),
-    /// Waits for a job of the voice; holds the text that is to be spoken.
-    Voicing(JobId, String, Writing),
+    /// Gives what jobs of brain and voice bring, and then the rest.
+    Flowing(Flow, Writing),
 }
 
 /// What is left to do.
@@ -121,11 +124,11 @@ impl Run {
         &self.request
     }
 
-    /// The job it waits for.
-    pub(crate) fn job(&self) -> Option<JobId> {
+    /// The jobs it waits for.
+    pub(crate) fn jobs(&self) -> Vec<JobId> {
         match &self.stage {
-            Stage::Voicing(job, ..) => Some(*job),
-            Stage::Hearing | Stage::Thinking(_) | Stage::Writing(_) => None,
+            Stage::Flowing(flow, _) => flow.jobs(),
+            Stage::Hearing | Stage::Thinking(_) | Stage::Writing(_) => Vec::new(),
         }
     }
 
@@ -153,17 +156,27 @@ impl Run {
         self.stage = Stage::Writing(writing);
     }
 
-    /// Notes that the sound comes from a job.
-    pub(crate) fn await_sound(&mut self, job: JobId, text: String) {
+    /// Gives what this flow brings before it goes on.
+    pub(crate) fn flow(&mut self, flow: Flow) {
         let writing = self.take_writing();
-        self.stage = Stage::Voicing(job, text, writing);
+        self.stage = Stage::Flowing(flow, writing);
     }
 
-    /// The text whose sound it waits for.
-    pub(crate) fn awaited_text(&self) -> &str {
-        match &self.stage {
-            Stage::Voicing(_, text, _) => text,
-            Stage::Hearing | Stage::Thinking(_) | Stage::Writing(_) => "",
+    /// The flow it gives.
+    pub(crate) fn flowing(&mut self) -> Option<&mut Flow> {
+        match &mut self.stage {
+            Stage::Flowing(flow, _) => Some(flow),
+            Stage::Hearing | Stage::Thinking(_) | Stage::Writing(_) => None,
+        }
+    }
+
+    /// How a flow of this response is given.
+    pub(crate) fn manner(&self, pacing: Pacing) -> Manner {
+        let settings = &self.request.settings;
+        Manner {
+            spoken: (settings.modality() != Modality::Text).then(|| self.format()),
+            pacing,
+            may_call: settings.allows_tools(),
         }
     }
 
@@ -176,9 +189,13 @@ impl Run {
     pub(crate) fn advance(&mut self, scene: &mut Scene<'_>, budget: &mut u32) -> Need {
         loop {
             let writing = match &mut self.stage {
-                Stage::Hearing | Stage::Voicing(..) => return Need::Time(None),
+                Stage::Hearing => return Need::Time(None),
                 Stage::Thinking(at) if *at > scene.now => return Need::Time(Some(*at)),
                 Stage::Thinking(_) => return Need::Answer,
+                Stage::Flowing(..) => match self.advance_flow(scene, budget) {
+                    Some(need) => return need,
+                    None => continue,
+                },
                 Stage::Writing(writing) => writing,
             };
             if let Some((at, _)) = writing.ops.front() {
@@ -204,6 +221,35 @@ impl Run {
             let step = writing.steps.pop_front().expect("there is a front");
             if let Some(need) = self.begin(step.act, scene) {
                 return need;
+            }
+        }
+    }
+
+    /// Does the next thing of the flow; `None` if there may be more to do.
+    fn advance_flow(&mut self, scene: &mut Scene<'_>, budget: &mut u32) -> Option<Need> {
+        let flow = self.flowing()?;
+        if let Some((number, text)) = flow.wish() {
+            return Some(Need::Clause { number, text });
+        }
+        if *budget == 0 {
+            return Some(Need::Time(Some(scene.now)));
+        }
+        match flow.next(scene.now) {
+            Next::Op(op) => {
+                *budget -= 1;
+                (!self.run(op, scene)).then_some(Need::Nothing)
+            }
+            Next::At(at) => Some(Need::Time(at)),
+            Next::Over(None) => {
+                let free_at = flow.free_at();
+                let mut writing = self.take_writing();
+                writing.free_at = Some(free_at);
+                self.stage = Stage::Writing(writing);
+                None
+            }
+            Next::Over(Some(reason)) => {
+                self.finish(&Ending::Incomplete(reason), scene);
+                Some(Need::Nothing)
             }
         }
     }
@@ -303,7 +349,7 @@ impl Run {
 
     fn take_writing(&mut self) -> Writing {
         match std::mem::replace(&mut self.stage, Stage::Hearing) {
-            Stage::Writing(writing) | Stage::Voicing(_, _, writing) => writing,
+            Stage::Writing(writing) | Stage::Flowing(_, writing) => writing,
             Stage::Hearing | Stage::Thinking(_) => Writing::default(),
         }
     }

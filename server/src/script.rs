@@ -5,7 +5,7 @@ mod model;
 mod pattern;
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use talkwire_core::error::{Error, Kind, Result};
 use talkwire_core::wire::EventType;
 use talkwire_core::wire::names::is_client_event;
 
+use crate::backends::Told;
 use crate::brain::{Act, Clip, Step};
 use crate::ears::Heard;
 use crate::emulate::Emulated;
@@ -35,9 +36,11 @@ pub struct Script {
     pub(crate) pacing: Option<Pacing>,
     pub(crate) think: Option<Duration>,
     pub(crate) lifetime: Option<Duration>,
-    pub(crate) brain: Option<String>,
-    pub(crate) ears: Option<String>,
-    pub(crate) voice: Option<String>,
+    pub(crate) brain: Option<Told>,
+    pub(crate) ears: Option<Told>,
+    pub(crate) voice: Option<Told>,
+    /// The files that it names are relative to this directory.
+    pub(crate) base: PathBuf,
 }
 
 /// One rule of the brain: when, and what then.
@@ -104,10 +107,10 @@ impl Source<'_> {
     fn check(&self, raw: RawScript) -> Result<Script> {
         let (ears, hears) = match raw.ears {
             None => (None, Vec::new()),
-            Some(EarsKey::Name(name)) => (Some(name), Vec::new()),
+            Some(EarsKey::Told(told)) => (Some(told), Vec::new()),
             Some(EarsKey::Lines(lines)) => {
                 let hears = lines.into_iter().map(heard).collect();
-                (Some("script".to_owned()), hears)
+                (Some(Told::Name("script".to_owned())), hears)
             }
         };
         let turns: Result<Vec<_>> = raw.turns.into_iter().map(|t| self.turn(t)).collect();
@@ -127,9 +130,10 @@ impl Source<'_> {
             pacing: raw.pacing,
             think: raw.think_ms.map(Duration::from_millis),
             lifetime: raw.lifetime_ms.map(Duration::from_millis),
-            brain: raw.brain,
+            brain: raw.brain.map(|key| key.0),
             ears,
-            voice: raw.voice,
+            voice: raw.voice.map(|key| key.0),
+            base: self.base.to_owned(),
         })
     }
 
@@ -340,6 +344,19 @@ emulate: [growing_transcripts]
     }
 
     #[test]
+    fn back_ends_are_names_or_described_in_full() {
+        let script = parse(
+            "brain: {http: {url: \"http://h/v1\", model: m, extra: {temperature: 0}}}\n\
+             ears: {exec: {command: listen, limit_ms: 500}}\n\
+             voice: http://h/v1\n",
+        );
+        let script = script.expect("reads");
+        assert!(matches!(script.brain, Some(Told::Http(raw)) if raw.extra.len() == 1));
+        assert!(matches!(script.ears, Some(Told::Exec(raw)) if raw.limit_ms == Some(500)));
+        assert!(matches!(script.voice, Some(Told::Name(_))));
+    }
+
+    #[test]
     fn an_error_names_file_line_and_what_was_expected() {
         let cases = [
             ("turns:\n  - sey: hello\n", ":2:", "say"),
@@ -353,6 +370,8 @@ emulate: [growing_transcripts]
             ("turns:\n  - say: {text: x, wav: no.wav}\n", ":2:", "no.wav"),
             ("turns: 7\n", ":1:", "sequence"),
             ("pacing: fast\n", ":1:", "realtime"),
+            ("brain: {http: {url: x, key: y}}\n", ":1:", "key_env"),
+            ("voice: {opera: {}}\n", ":1:", "http"),
             (
                 "faults:\n  - {when: {sent: no.such}, do: drop}\n",
                 ":2:",

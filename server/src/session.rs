@@ -18,15 +18,27 @@ use crate::driver::stopped;
 use crate::exec;
 use crate::io::{Job, JobId, PeerEffect, PeerEffects, PeerInput};
 use crate::peer::Peer;
+use crate::upstream;
 
 /// Unsent bytes above which answers wait for the client to read.
 const HIGH_WATER_BYTES: usize = 1 << 20;
 /// Unsent bytes above which the client is given up.
 const MAX_UNSENT_BYTES: usize = 64 << 20;
+/// News of jobs that wait for the session; a job with more waits itself.
+const MAX_NEWS: usize = 64;
 /// Time one frame may take to be written.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// Time a client has to answer a close, and to take what was sent before it.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What a job tells.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A piece of its output.
+    Piece(Vec<u8>),
+    /// It has ended.
+    Done(Result<Vec<u8>, String>),
+}
 
 type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
 
@@ -51,7 +63,7 @@ struct Driver<S> {
     outgoing: Option<mpsc::UnboundedSender<Message>>,
     unsent: Arc<Unsent>,
     jobs: HashMap<JobId, AbortHandle>,
-    outcomes: mpsc::UnboundedSender<(JobId, Result<Vec<u8>, String>)>,
+    news: mpsc::Sender<(JobId, News)>,
     last: Option<Last>,
 }
 
@@ -71,7 +83,7 @@ where
     let unsent = Arc::new(Unsent::default());
     // Unbounded, as its bytes are counted and bounded here.
     let (outgoing, queue) = mpsc::unbounded_channel();
-    let (outcomes, mut done) = mpsc::unbounded_channel();
+    let (news, mut told) = mpsc::channel(MAX_NEWS);
     let mut driver = Driver {
         peer,
         effects: PeerEffects::new(),
@@ -80,12 +92,12 @@ where
         outgoing: Some(outgoing),
         unsent,
         jobs: HashMap::new(),
-        outcomes,
+        news,
         last: None,
     };
     driver.step(PeerInput::Open);
     while driver.last.is_none() {
-        let input = driver.next(&mut done, &mut stopping).await;
+        let input = driver.next(&mut told, &mut stopping).await;
         driver.step(input);
     }
     driver.end(&mut stopping).await;
@@ -97,7 +109,7 @@ where
 {
     async fn next(
         &mut self,
-        done: &mut mpsc::UnboundedReceiver<(JobId, Result<Vec<u8>, String>)>,
+        told: &mut mpsc::Receiver<(JobId, News)>,
         stopping: &mut watch::Receiver<bool>,
     ) -> PeerInput {
         loop {
@@ -108,10 +120,13 @@ where
                 message = self.stream.next() => if let Some(input) = self.read(message) {
                     return input;
                 },
-                Some((job, outcome)) = done.recv() => {
-                    self.jobs.remove(&job);
-                    return PeerInput::JobDone { job, outcome };
-                }
+                Some((job, news)) = told.recv() => match news {
+                    News::Piece(piece) => return PeerInput::JobProgress { job, piece },
+                    News::Done(outcome) => {
+                        self.jobs.remove(&job);
+                        return PeerInput::JobDone { job, outcome };
+                    }
+                },
                 // A client that does not read makes answers wait, not memory grow.
                 () = self.unsent.fell.notified(), if is_full => {}
                 () = tokio::time::sleep_until(deadline.into()), if !is_full => {
@@ -199,13 +214,14 @@ where
     }
 
     fn start(&mut self, id: JobId, job: Job) {
-        let outcomes = self.outcomes.clone();
+        let news = self.news.clone();
         let task = tokio::spawn(async move {
             let outcome = match job {
                 Job::Command { argv, stdin, limit } => exec::run(&argv, stdin, limit).await,
+                Job::Http(job) => upstream::run(id, job, &news).await,
             };
             // Nobody waits for it when the session has ended.
-            let _ = outcomes.send((id, outcome));
+            let _ = news.send((id, News::Done(outcome))).await;
         });
         self.jobs.insert(id, task.abort_handle());
     }

@@ -296,6 +296,15 @@ impl Settings {
         self.session.pointer("/tool_choice") != Some(&json!("none"))
     }
 
+    /// The functions that may be called, and how they are to be chosen.
+    pub(crate) fn tools(&self) -> (&[Value], Option<&Value>) {
+        let tools = self.session.pointer("/tools").and_then(Value::as_array);
+        (
+            tools.map_or(&[], Vec::as_slice),
+            self.session.pointer("/tool_choice"),
+        )
+    }
+
     /// Most tokens of an answer.
     pub(crate) fn max_tokens(&self) -> Option<u64> {
         self.session.pointer("/max_output_tokens")?.as_u64()

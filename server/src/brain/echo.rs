@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Act, Brain, Question, Step};
+use super::{Act, Answer, Brain, Question, Step};
 
 /// Said when there is nothing to give back.
 const NOTHING_HEARD: &str = "I hear you.";
@@ -16,17 +16,17 @@ pub struct Echo;
 pub struct Loop;
 
 impl Brain for Echo {
-    fn answer(&mut self, question: &Question<'_>) -> Vec<Step> {
-        vec![Step::say(echo(question))]
+    fn answer(&mut self, question: &Question<'_>) -> Answer {
+        Answer::Now(vec![Step::say(echo(question))])
     }
 }
 
 impl Brain for Loop {
-    fn answer(&mut self, question: &Question<'_>) -> Vec<Step> {
+    fn answer(&mut self, question: &Question<'_>) -> Answer {
         let text = echo(question);
         let clip = question.speech.cloned().map(Arc::new);
         let act = Act::Say { text, clip };
-        vec![Step { after_ms: 0, act }]
+        Answer::Now(vec![Step { after_ms: 0, act }])
     }
 }
 
@@ -50,11 +50,15 @@ mod tests {
         Question {
             turn: 1,
             heard,
-            speech: None,
             outputs,
-            instructions: "",
-            items: &[],
-            may_call: true,
+            ..Question::default()
+        }
+    }
+
+    fn steps(answer: Answer) -> Vec<Step> {
+        match answer {
+            Answer::Now(steps) => steps,
+            Answer::Later(job, _) => panic!("{job:?}"),
         }
     }
 
@@ -66,12 +70,13 @@ mod tests {
             output: "3 degrees".to_owned(),
         };
         let outputs = [output];
-        assert_eq!(Echo.answer(&question("hi", &outputs)), [Step::say("hi")]);
-        assert_eq!(
-            Echo.answer(&question("", &outputs)),
-            [Step::say("3 degrees")]
-        );
-        assert_eq!(Echo.answer(&question("", &[])), [Step::say(NOTHING_HEARD)]);
+        for (question, said) in [
+            (question("hi", &outputs), "hi"),
+            (question("", &outputs), "3 degrees"),
+            (question("", &[]), NOTHING_HEARD),
+        ] {
+            assert_eq!(steps(Echo.answer(&question)), [Step::say(said)]);
+        }
     }
 
     #[test]
@@ -84,7 +89,7 @@ mod tests {
             speech: Some(&clip),
             ..question("", &[])
         };
-        let steps = Loop.answer(&question);
+        let steps = steps(Loop.answer(&question));
         let Act::Say {
             clip: Some(played), ..
         } = &steps[0].act

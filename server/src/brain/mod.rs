@@ -1,18 +1,23 @@
 //! Brains: what to answer.
 
+mod chat;
 mod echo;
 mod script;
 
+pub use chat::ChatBrain;
 pub use echo::{Echo, Loop};
 pub use script::ScriptBrain;
 
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
 use talkwire_core::wire::Item;
 
+use crate::io::Job;
+
 /// What is to be answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Question<'a> {
     /// Number of this answer in the session, from 1.
     pub turn: u32,
@@ -28,6 +33,12 @@ pub struct Question<'a> {
     pub items: &'a [Item],
     /// Whether functions may be called.
     pub may_call: bool,
+    /// The functions, as the wire describes them.
+    pub tools: &'a [Value],
+    /// How they are to be chosen, as the wire says it.
+    pub tool_choice: Option<&'a Value>,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<u64>,
 }
 
 /// What a function returned.
@@ -88,8 +99,43 @@ impl Step {
     }
 }
 
+/// What a brain makes of a question.
+#[derive(Debug)]
+pub enum Answer {
+    /// These steps; none make an empty answer.
+    Now(Vec<Step>),
+    /// What the reader finds in the output of this job, while it comes.
+    Later(Job, Box<dyn AnswerReader>),
+}
+
+/// A piece of an answer that is still being made. Texts that follow each other are one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Piece {
+    /// More of a message.
+    Text(String),
+    /// A function call begins.
+    Call {
+        /// Name of the function.
+        name: String,
+    },
+    /// More of the arguments of the call that began last, as JSON text.
+    Arguments(String),
+    /// The answer ends before it is complete, for this reason of the protocol.
+    Cut(&'static str),
+}
+
+/// Reads the output of a job that answers. One reader belongs to one answer.
+pub trait AnswerReader: Send + fmt::Debug {
+    /// The pieces that more output completes. An error ends the answer.
+    fn read(&mut self, output: &[u8]) -> Result<Vec<Piece>, String>;
+
+    /// The pieces that the end of the output completes. An error says that there should be more.
+    fn end(&mut self) -> Result<Vec<Piece>, String>;
+}
+
 /// Decides what to answer. One brain belongs to one session.
 pub trait Brain: Send + fmt::Debug {
-    /// The steps of the answer; none make an empty answer.
-    fn answer(&mut self, question: &Question<'_>) -> Vec<Step>;
+    /// The answer, now or when a job is done.
+    fn answer(&mut self, question: &Question<'_>) -> Answer;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Brain, Echo, Question, Step};
+use super::{Answer, Brain, Echo, Question};
 use crate::script::{Turn, When};
 
 /// Follows the turns of a script; what no turn is for is echoed.
@@ -20,14 +20,14 @@ impl ScriptBrain {
 }
 
 impl Brain for ScriptBrain {
-    fn answer(&mut self, question: &Question<'_>) -> Vec<Step> {
+    fn answer(&mut self, question: &Question<'_>) -> Answer {
         let is_left = |i: usize| self.turns[i].times.is_none_or(|times| self.used[i] < times);
         let fits = |i: &usize| is_left(*i) && self.turns[*i].when.holds(question);
         let Some(found) = (0..self.turns.len()).find(fits) else {
             return Echo.answer(question);
         };
         self.used[found] += 1;
-        self.turns[found].steps.clone()
+        Answer::Now(self.turns[found].steps.clone())
     }
 }
 
@@ -67,16 +67,15 @@ mod tests {
         Question {
             turn,
             heard,
-            speech: None,
-            outputs: &[],
-            instructions: "",
-            items: &[],
-            may_call: true,
+            ..Question::default()
         }
     }
 
     fn said(brain: &mut ScriptBrain, question: &Question<'_>) -> String {
-        match &brain.answer(question)[0].act {
+        let Answer::Now(steps) = brain.answer(question) else {
+            panic!("a script answers at once")
+        };
+        match &steps[0].act {
             Act::Say { text, .. } => text.clone(),
             Act::Call { name, .. } => format!("call {name}"),
         }

@@ -2,12 +2,13 @@
 
 mod dtmf;
 mod exec;
+mod http;
 mod script;
 
 pub use dtmf::DigitEars;
 pub use exec::ExecEars;
-#[cfg(test)]
 pub(crate) use exec::wav_bytes;
+pub use http::HttpEars;
 pub use script::{Heard, ScriptEars};
 
 use std::fmt;

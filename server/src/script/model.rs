@@ -9,16 +9,18 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use crate::backends::{RawExec, Told};
 use crate::emulate::Emulated;
 use crate::faults::Fault;
 use crate::pace::Pacing;
+use crate::upstream::RawUpstream;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawScript {
-    pub(super) brain: Option<String>,
+    pub(super) brain: Option<BackendKey>,
     pub(super) ears: Option<EarsKey>,
-    pub(super) voice: Option<String>,
+    pub(super) voice: Option<BackendKey>,
     pub(super) turns: Vec<Spanned<RawTurn>>,
     pub(super) lines: BTreeMap<String, Spanned<String>>,
     pub(super) models: Option<Vec<String>>,
@@ -103,10 +105,39 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// The key `ears`: a name, or the lines of scripted ears.
+/// The keys `brain` and `voice`: a name, or a program or server in full.
+#[derive(Debug)]
+pub(super) struct BackendKey(pub(super) Told);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FullBackend {
+    Exec(RawExec),
+    Http(RawUpstream),
+}
+
+impl FullBackend {
+    fn told(self) -> Told {
+        match self {
+            Self::Exec(raw) => Told::Exec(raw),
+            Self::Http(raw) => Told::Http(raw),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BackendKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = |name: String| Self(Told::Name(name));
+        let full = |full: FullBackend| Self(full.told());
+        let expected = "a name, {exec: {command}} or {http: {url}}";
+        deserializer.deserialize_any(TextOrMap::new(expected, name, full))
+    }
+}
+
+/// The key `ears`: the same, or the lines of scripted ears.
 #[derive(Debug)]
 pub(super) enum EarsKey {
-    Name(String),
+    Told(Told),
     Lines(Vec<HeardLine>),
 }
 
@@ -204,11 +235,16 @@ impl<'de> Deserialize<'de> for EarsKey {
             type Value = EarsKey;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name or a list of what is heard")
+                f.write_str("a name, {exec: {command}}, {http: {url}} or a list of what is heard")
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<EarsKey, E> {
-                Ok(EarsKey::Name(name.to_owned()))
+                Ok(EarsKey::Told(Told::Name(name.to_owned())))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EarsKey, A::Error> {
+                let full = FullBackend::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(EarsKey::Told(full.told()))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<EarsKey, A::Error> {

@@ -2,11 +2,13 @@
 
 mod dtmf;
 mod exec;
+mod http;
 mod tone;
 mod wav;
 
 pub use dtmf::Digits;
 pub use exec::ExecVoice;
+pub use http::HttpVoice;
 pub use tone::Tone;
 pub use wav::WavVoice;
 
@@ -22,6 +24,20 @@ pub enum Speech {
     Now(Clip),
     /// A job has to be done first; [`Voice::spoken`] reads its outcome.
     Later(Job),
+    /// The sound that the reader finds in the output of this job, while it comes.
+    Stream(Job, Box<dyn SoundReader>),
+}
+
+/// Reads the output of a job that speaks. One reader belongs to one text.
+pub trait SoundReader: Send + fmt::Debug {
+    /// Samples per second; asked for when the first samples have been read.
+    fn rate_hz(&self) -> u32;
+
+    /// The mono samples that more output completes. An error ends the answer.
+    fn read(&mut self, output: &[u8]) -> Result<Vec<i16>, String>;
+
+    /// The samples that the end of the output completes. An error says that there should be more.
+    fn end(&mut self) -> Result<Vec<i16>, String>;
 }
 
 /// Turns text into sound. One voice belongs to one session.

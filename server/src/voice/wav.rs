@@ -43,7 +43,7 @@ mod tests {
         let mut voice = WavVoice::new(vec![("yes".to_owned(), Arc::new(clip(1)))]);
         let mut now = |text: &str, wish: Option<&Clip>| match voice.speak(text, wish, 8_000) {
             Speech::Now(clip) => clip,
-            Speech::Later(job) => panic!("{job:?}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(now("yes", None), clip(1));
         assert_eq!(now("yes", Some(&clip(2))), clip(2));

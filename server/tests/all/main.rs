@@ -5,6 +5,8 @@ mod common;
 mod doors;
 mod errors;
 mod faults;
+mod stand_in;
 mod text;
 mod tools;
+mod upstream;
 mod walk;
