@@ -1,12 +1,13 @@
 //! What the agent does: responses from their request to their end.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use talkwire_core::audio::resample::resample;
 use talkwire_core::wire::{Item, Map};
 
-use crate::brain::{Answer, Clip, Question, ToolOutput};
+use crate::brain::{Answer, Clip, McpCall, Question, ToolOutput};
 use crate::error::{Judged, Problem};
 use crate::flow::Flow;
 use crate::io::PeerEffects;
@@ -21,6 +22,8 @@ use crate::voice::Speech;
 const MAX_RUNS: usize = 8;
 /// Small operations of one step; the rest follows in the next one, after what the client sent.
 const BUDGET: u32 = 64;
+/// Most answers in a row to results of MCP calls: a script that always calls one would never end.
+const MAX_FOLLOW_UPS: u32 = 8;
 
 /// The responses of a session.
 #[derive(Debug)]
@@ -32,8 +35,12 @@ pub(crate) struct Answering {
     turns: u32,
     /// Whether the agent has been heard.
     pub(crate) spoken: bool,
-    /// A detected turn waits for the running response to end.
+    /// A detected turn, or the result of an MCP call, waits for the running response to end.
     owed: bool,
+    /// Approved MCP calls that wait for it, with the requests that the client approved.
+    approved: VecDeque<(String, McpCall)>,
+    /// Answers to results of MCP calls since the client last asked for something.
+    follow_ups: u32,
 }
 
 impl Answering {
@@ -45,6 +52,8 @@ impl Answering {
             turns: 0,
             spoken: false,
             owed: false,
+            approved: VecDeque::new(),
+            follow_ups: 0,
         }
     }
 
@@ -102,6 +111,7 @@ impl Peer {
             let message = format!("At most {MAX_RUNS} responses run at once.");
             return Err(Problem::new("rate_limit_exceeded", message));
         }
+        self.answering.follow_ups = 0;
         self.start(now, request, fx);
         Ok(())
     }
@@ -132,11 +142,22 @@ impl Peer {
             self.answering.owed = true;
             return;
         }
-        let mut request = self.settings.request(&Map::new());
-        if let Ok(request) = &mut request {
-            request.by_turn = true;
-        }
-        self.start(now, request.expect("no overrides are valid overrides"), fx);
+        let request = self.own_request();
+        self.start(now, request, fx);
+    }
+
+    /// Runs an MCP call that the client approved, now or after the response that runs.
+    pub(crate) fn run_approved(&mut self, approved: (String, McpCall)) {
+        self.answering.follow_ups = 0;
+        self.answering.approved.push_back(approved);
+    }
+
+    /// A response that the client did not ask for.
+    fn own_request(&self) -> Request {
+        let request = self.settings.request(&Map::new());
+        let mut request = request.expect("no overrides are valid overrides");
+        request.by_turn = true;
+        request
     }
 
     /// Ends the response in the conversation, if one runs.
@@ -167,11 +188,26 @@ impl Peer {
         }
         self.answering.wake = wake;
         let free = self.answering.default_run().is_none();
-        if self.answering.owed && free && !self.out.has_ended() {
-            self.answering.owed = false;
-            self.answer_turn(now, fx);
+        if free && !self.out.has_ended() && self.catch_up(now, fx) {
             self.advance(now, fx);
         }
+    }
+
+    /// Begins what waited for the conversation to be free; false if nothing did.
+    fn catch_up(&mut self, now: Instant, fx: &mut PeerEffects) -> bool {
+        if let Some((request_id, call)) = self.answering.approved.pop_front() {
+            let request = self.own_request();
+            self.start(now, request, fx);
+            if let Some(at) = self.answering.default_run() {
+                self.answering.runs[at].run_approved(now, call, request_id);
+            }
+            return true;
+        }
+        if std::mem::take(&mut self.answering.owed) {
+            self.answer_turn(now, fx);
+            return true;
+        }
+        false
     }
 
     /// When response `at` wants to be called again; `None` when it is over.
@@ -188,7 +224,11 @@ impl Peer {
                 Need::Time(due) => return Some(due),
                 Need::Nothing => {
                     self.stop_jobs(at, fx);
-                    self.answering.runs.remove(at);
+                    let run = self.answering.runs.remove(at);
+                    if run.has_news() && self.answering.follow_ups < MAX_FOLLOW_UPS {
+                        self.answering.follow_ups += 1;
+                        self.answering.owed = true;
+                    }
                     return None;
                 }
                 Need::Answer => self.think(now, at, fx),
@@ -235,6 +275,7 @@ impl Peer {
             out: &mut self.out,
             fx,
             talk: &mut self.talk,
+            approvals: &mut self.mcp.approvals,
         };
         let run = Run::start(request, think_at, input, &mut scene);
         self.answering.runs.push(run);
@@ -296,6 +337,7 @@ impl Peer {
             out: &mut self.out,
             fx,
             talk: &mut self.talk,
+            approvals: &mut self.mcp.approvals,
         };
         (&mut self.answering.runs[at], scene)
     }
@@ -312,6 +354,8 @@ impl Peer {
         let (heard, outputs) = since_answer(&items);
         let speech = match request.in_conversation {
             true => self.hearer.unanswered.take(),
+            // Beside the conversation nothing is answered: it only looks on.
+            false if own_input.is_none() => self.hearer.unanswered.clone(),
             false => None,
         };
         self.answering.turns += u32::from(request.in_conversation);
@@ -340,13 +384,21 @@ impl Peer {
     }
 }
 
-/// What the customer said and what functions returned since the agent's last item.
+/// What the customer said and what functions returned since the agent's last item. A result of an MCP
+/// call is told by the very item of the call, which is the agent's.
 fn since_answer(items: &[Item]) -> (String, Vec<ToolOutput>) {
-    let by_agent =
-        |item: &Item| item.role.as_deref() == Some("assistant") || item.kind == "function_call";
+    let by_agent = |item: &Item| {
+        item.role.as_deref() == Some("assistant")
+            || matches!(
+                item.kind.as_str(),
+                "function_call" | "mcp_call" | "mcp_approval_request"
+            )
+    };
     let start = items.iter().rposition(by_agent).map_or(0, |at| at + 1);
+    let calls = items[..start].iter().rev();
+    let calls = calls.take_while(|item| item.kind == "mcp_call").count();
+    let mut outputs: Vec<_> = items[start - calls..start].iter().map(mcp_output).collect();
     let mut heard = Vec::new();
-    let mut outputs = Vec::new();
     for item in &items[start..] {
         if item.role.as_deref() == Some("user") {
             heard.push(item.text());
@@ -364,6 +416,20 @@ fn since_answer(items: &[Item]) -> (String, Vec<ToolOutput>) {
     }
     heard.retain(|text| !text.is_empty());
     (heard.join(" "), outputs)
+}
+
+/// The result of an MCP call, or why it failed.
+fn mcp_output(item: &Item) -> ToolOutput {
+    let error = item
+        .extra
+        .get("error")
+        .and_then(|error| error["message"].as_str());
+    let output = item.output.as_deref().or(error);
+    ToolOutput {
+        name: item.name.clone().unwrap_or_default(),
+        call_id: item.id.clone().unwrap_or_default(),
+        output: output.unwrap_or_default().to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::{Item, Map, Part};
 
 use crate::error::{Judged, Problem};
+use crate::mcp::Approvals;
 
 /// Most items of a conversation.
 const MAX_ITEMS: usize = 10_000;
@@ -252,6 +253,7 @@ fn unknown_previous(id: &str) -> Problem {
 pub(crate) fn judge_item(
     fields: &Map,
     talk: &Conversation,
+    approvals: &Approvals,
     dialect: &Dialect,
     new_id: impl FnOnce() -> String,
 ) -> Judged<Item> {
@@ -272,7 +274,8 @@ pub(crate) fn judge_item(
         "message" => judge_message(&item, dialect)?,
         "function_call_output" => judge_output(&item, talk)?,
         "function_call" if item.name.is_none() => return Err(Problem::missing("item.name")),
-        "function_call" | "mcp_approval_response" => {}
+        "mcp_approval_response" => approvals.judge(&item)?,
+        "function_call" => {}
         _ if !dialect.table().strict => {}
         other => {
             let message = format!("Invalid value: '{other}' is no type of item.");
@@ -286,8 +289,10 @@ pub(crate) fn judge_item(
         return Err(Problem::value("item.id", message));
     }
     item.id = Some(id.unwrap_or_else(new_id));
-    item.object = Some("realtime.item".to_owned());
-    item.status = Some("completed".to_owned());
+    if item.kind != "mcp_approval_response" {
+        item.object = Some("realtime.item".to_owned());
+        item.status = Some("completed".to_owned());
+    }
     Ok(item)
 }
 
@@ -445,7 +450,9 @@ mod tests {
         let judge = |item: Value, dialect: &Dialect| {
             let mut fields = Map::new();
             fields.insert("item".to_owned(), item);
-            judge_item(&fields, &spoken(1), dialect, || "new".to_owned())
+            judge_item(&fields, &spoken(1), &Approvals::default(), dialect, || {
+                "new".to_owned()
+            })
         };
         let user = json!({"type": "message", "role": "user",
             "content": [{"type": "input_text", "text": "hi"}]});

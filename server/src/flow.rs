@@ -526,6 +526,7 @@ mod tests {
                 Op::BeginCall { name } => format!("call {name}"),
                 Op::Arguments(delta) => delta,
                 Op::End => ">".to_owned(),
+                other => panic!("{other:?} comes from scripts alone"),
             });
         }
         given

@@ -22,8 +22,15 @@ impl Peer {
         let place = Place::read(fields)?;
         let (out, talk) = (&mut self.out, &self.talk);
         let dialect = out.dialect.clone();
-        let item = judge_item(fields, talk, &dialect, || out.id("item"))?;
-        self.insert(now, &place, item, fx)
+        let approvals = &self.mcp.approvals;
+        let item = judge_item(fields, talk, approvals, &dialect, || out.id("item"))?;
+        let is_answer = item.kind == "mcp_approval_response";
+        let answer = is_answer.then(|| item.clone());
+        self.insert(now, &place, item, fx)?;
+        if let Some(approved) = answer.and_then(|item| self.approved(&item)) {
+            self.run_approved(approved);
+        }
+        Ok(())
     }
 
     pub(crate) fn item_retrieve(&mut self, fields: &Map, fx: &mut PeerEffects) -> Judged<()> {

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use talkwire_core::audio::codec;
 use talkwire_core::audio::format::Format;
 
+use crate::brain::McpCall;
+
 /// How fast answers are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,11 +23,21 @@ pub enum Pacing {
 /// A small operation of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
-    BeginMessage { spoken: bool },
-    BeginCall { name: String },
+    BeginMessage {
+        spoken: bool,
+    },
+    BeginCall {
+        name: String,
+    },
     Text(String),
     Audio(Bytes),
     Arguments(String),
+    /// A call of an MCP tool; with the request that approved it.
+    BeginMcp(McpCall, Option<String>),
+    /// Its arguments are complete: it runs.
+    RunMcp,
+    /// The client is asked whether the call may run.
+    AskMcp(McpCall),
     End,
 }
 
@@ -96,11 +108,31 @@ pub(crate) fn speech_ops(text: &str, samples: &[i16], format: Format) -> Vec<Op>
 pub(crate) fn plan_call(now: Instant, name: &str, arguments: &str) -> Plan {
     let name = name.to_owned();
     let mut ops = vec![(now, Op::BeginCall { name })];
-    let letters: Vec<char> = arguments.chars().collect();
-    let pieces = letters.chunks(ARGUMENT_CHARS);
-    ops.extend(pieces.map(|piece| (now, Op::Arguments(piece.iter().collect()))));
+    ops.extend(argument_ops(now, arguments));
     ops.push((now, Op::End));
     (ops, now)
+}
+
+/// A call of an MCP tool, with the request that approved it.
+pub(crate) fn plan_mcp(now: Instant, call: McpCall, approved: Option<String>) -> Plan {
+    let arguments = argument_ops(now, &call.arguments);
+    let mut ops = vec![(now, Op::BeginMcp(call, approved))];
+    ops.extend(arguments);
+    ops.extend([(now, Op::RunMcp), (now, Op::End)]);
+    (ops, now)
+}
+
+/// The question whether a call may run.
+pub(crate) fn plan_approval(now: Instant, call: McpCall) -> Plan {
+    (vec![(now, Op::AskMcp(call)), (now, Op::End)], now)
+}
+
+fn argument_ops(now: Instant, arguments: &str) -> Vec<(Instant, Op)> {
+    let letters: Vec<char> = arguments.chars().collect();
+    let pieces = letters.chunks(ARGUMENT_CHARS);
+    pieces
+        .map(|piece| (now, Op::Arguments(piece.iter().collect())))
+        .collect()
 }
 
 impl Pacing {

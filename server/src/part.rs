@@ -1,13 +1,15 @@
 //! The item a response is writing: its events from `added` to `done`, also when it is cut short.
 
 use bytes::Bytes;
+use serde_json::json;
 use talkwire_core::audio::format::Format;
 use talkwire_core::dialect::Quirk;
 use talkwire_core::wire::server::{
-    Arguments, AudioDelta, ContentPart, Delta, ItemEvent, OutputItem,
+    Arguments, AudioDelta, ContentPart, Delta, ItemEvent, OutputItem, OutputRef,
 };
 use talkwire_core::wire::{Item, Part, ServerEvent};
 
+use crate::brain::McpCall;
 use crate::conversation::Recording;
 use crate::response::Scene;
 
@@ -40,6 +42,15 @@ enum Body {
         name: String,
         arguments: String,
     },
+    /// A call of an MCP tool; `runs` once its arguments are complete.
+    Mcp {
+        call: McpCall,
+        approved: Option<String>,
+        arguments: String,
+        runs: bool,
+    },
+    /// The question whether one may run.
+    Approval(McpCall),
 }
 
 impl Open {
@@ -62,6 +73,28 @@ impl Open {
             arguments,
         };
         Self::new(place, body, scene)
+    }
+
+    /// Opens a call of an MCP tool.
+    pub(crate) fn mcp(
+        place: Place,
+        call: McpCall,
+        approved: Option<String>,
+        scene: &mut Scene<'_>,
+    ) -> Self {
+        let body = Body::Mcp {
+            call,
+            approved,
+            arguments: String::new(),
+            runs: false,
+        };
+        Self::new(place, body, scene)
+    }
+
+    /// Asks the client whether a call of an MCP tool may run.
+    pub(crate) fn approval(place: Place, call: McpCall, scene: &mut Scene<'_>) -> Self {
+        scene.approvals.ask(&place.item_id, call.clone());
+        Self::new(place, Body::Approval(call), scene)
     }
 
     fn new(place: Place, body: Body, scene: &mut Scene<'_>) -> Self {
@@ -114,12 +147,27 @@ impl Open {
 
     /// Adds to the arguments of a call.
     pub(crate) fn arguments(&mut self, delta: String, scene: &mut Scene<'_>) {
-        if let Body::Call { arguments, .. } = &mut self.body {
+        if let Body::Call { arguments, .. } | Body::Mcp { arguments, .. } = &mut self.body {
             arguments.push_str(&delta);
         }
         let mut event = self.arguments_event();
         (event.delta, event.arguments, event.name) = (Some(delta), None, None);
-        self.send(ServerEvent::ArgumentsDelta(event), scene);
+        let event = match &self.body {
+            Body::Mcp { .. } => ServerEvent::McpArgumentsDelta(event),
+            _ => ServerEvent::ArgumentsDelta(event),
+        };
+        self.send(event, scene);
+    }
+
+    /// The arguments of a call of an MCP tool are complete: it runs.
+    pub(crate) fn run_mcp(&mut self, scene: &mut Scene<'_>) {
+        if let Body::Mcp { runs, .. } = &mut self.body {
+            *runs = true;
+            let event = self.arguments_event();
+            self.send(ServerEvent::McpArgumentsDone(event), scene);
+            let event = self.reference();
+            self.send(ServerEvent::McpCallInProgress(event), scene);
+        }
     }
 
     /// Closes what is open, in the order of the protocol, and returns the final item.
@@ -136,6 +184,18 @@ impl Open {
                 let event = self.arguments_event();
                 self.send(ServerEvent::ArgumentsDone(event), scene);
             }
+            Body::Mcp { call, runs, .. } => {
+                if !runs {
+                    let event = self.arguments_event();
+                    self.send(ServerEvent::McpArgumentsDone(event), scene);
+                }
+                let event = match &call.outcome {
+                    Ok(_) if status == "completed" => ServerEvent::McpCallCompleted,
+                    _ => ServerEvent::McpCallFailed,
+                };
+                self.send(event(self.reference()), scene);
+            }
+            Body::Approval(_) => {}
         }
         let item = self.item(status);
         if self.place.in_conversation {
@@ -217,7 +277,17 @@ impl Open {
             event.name = Some(name.clone());
             event.arguments = Some(arguments.clone());
         }
+        if let Body::Mcp { arguments, .. } = &self.body {
+            event.arguments = Some(arguments.clone());
+        }
         event
+    }
+
+    fn reference(&self) -> OutputRef {
+        OutputRef {
+            item_id: self.place.item_id.clone(),
+            output_index: self.place.output_index,
+        }
     }
 
     fn output(&self, item: &Item) -> OutputItem {
@@ -263,9 +333,45 @@ impl Open {
                 item.name = Some(name.clone());
                 item.arguments = Some(arguments.clone());
             }
+            Body::Mcp {
+                call,
+                approved,
+                arguments,
+                ..
+            } => {
+                item.arguments = Some(arguments.clone());
+                mcp_item(&mut item, "mcp_call", call);
+                let approved = json!(approved);
+                item.extra
+                    .insert("approval_request_id".to_owned(), approved);
+                match (status, &call.outcome) {
+                    ("completed", Ok(output)) => item.output = Some(output.clone()),
+                    ("in_progress", _) => {}
+                    (_, outcome) => {
+                        let stopped = "the response was stopped".to_owned();
+                        let message = outcome.clone().err().unwrap_or(stopped);
+                        let error = json!({"type": "tool_execution_error", "message": message});
+                        item.extra.insert("error".to_owned(), error);
+                    }
+                }
+            }
+            Body::Approval(call) => {
+                item.arguments = Some(call.arguments.clone());
+                mcp_item(&mut item, "mcp_approval_request", call);
+            }
         }
         item
     }
+}
+
+/// Fields that items about MCP calls share. They have no `status`.
+fn mcp_item(item: &mut Item, kind: &str, call: &McpCall) {
+    item.kind = kind.to_owned();
+    item.status = None;
+    item.object = None;
+    item.name = Some(call.name.clone());
+    item.extra
+        .insert("server_label".to_owned(), json!(call.server));
 }
 
 fn final_part(spoken: bool, text: &str) -> Part {

@@ -18,6 +18,7 @@ use crate::faults::{Fault, Faults};
 use crate::hearing::Hearer;
 use crate::io::{Clock, PeerEffect, PeerEffects, PeerInput};
 use crate::jobs::Jobs;
+use crate::mcp::{Mcp, McpServers};
 use crate::outbox::Outbox;
 use crate::pace::Pacing;
 use crate::response::Ending;
@@ -40,6 +41,8 @@ pub struct Setup {
     pub faults: Vec<Fault>,
     /// Deviations to show off that the dialect's real server has only now and then.
     pub emulate: Vec<Emulated>,
+    /// The MCP servers that tools may be called of.
+    pub mcp: McpServers,
     /// How fast answers are sent.
     pub pacing: Pacing,
     /// Time between a question and the first event of its answer after `response.created`.
@@ -68,6 +71,7 @@ pub struct Peer {
     pub(crate) backends: Backends,
     pub(crate) jobs: Jobs,
     pub(crate) pacing: Pacing,
+    pub(crate) mcp: Mcp,
     expires: (Instant, Duration),
     greeting: Greeting,
 }
@@ -110,6 +114,7 @@ impl Peer {
             backends: setup.backends,
             jobs: Jobs::default(),
             pacing: setup.pacing,
+            mcp: Mcp::new(setup.mcp),
             expires: (expires, setup.lifetime),
             greeting,
         }
@@ -281,6 +286,7 @@ impl Peer {
         let session = self.settings.session().clone();
         let event = ServerEvent::SessionUpdated(SessionEvent { session });
         self.out.send(&event, fx);
+        self.list_tools(fx);
         Ok(())
     }
 

@@ -99,6 +99,7 @@ impl Plan {
             backends: self.backends(),
             faults: self.script.faults.clone(),
             emulate: self.script.emulate.clone(),
+            mcp: self.script.mcp.clone(),
             pacing: self.pacing,
             think: self.think,
             lifetime: self.lifetime.unwrap_or(default_lifetime),

@@ -10,12 +10,13 @@ use talkwire_core::wire::server::{RateLimits, ResponseEvent};
 use talkwire_core::wire::session::Modality;
 use talkwire_core::wire::{Item, Map, Response, ServerEvent};
 
-use crate::brain::{Act, Clip, Step};
+use crate::brain::{Act, Clip, McpCall, Step};
 use crate::conversation::Conversation;
 use crate::flow::{Flow, Manner, Next};
 use crate::io::{JobId, PeerEffects};
+use crate::mcp::{Approvals, Leave};
 use crate::outbox::Outbox;
-use crate::pace::{Op, Pacing, plan_call, plan_speech, plan_text};
+use crate::pace::{Op, Pacing, plan_approval, plan_call, plan_mcp, plan_speech, plan_text};
 use crate::part::{Open, Place};
 use crate::settings::Request;
 use crate::usage::{Tokens, usage};
@@ -27,6 +28,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) fx: &'a mut PeerEffects,
     pub(crate) talk: &'a mut Conversation,
+    pub(crate) approvals: &'a mut Approvals,
 }
 
 /// What a response needs to go on.
@@ -54,6 +56,8 @@ pub(crate) enum Ending {
     Cancelled(&'static str),
     Incomplete(&'static str),
     Failed(String),
+    /// Failed with this code of an error and message.
+    Refused(String, String),
 }
 
 /// A response that runs.
@@ -71,6 +75,8 @@ pub(crate) struct Run {
     open: Option<Open>,
     input: Tokens,
     written: Tokens,
+    /// A tool of an MCP server brought something that is to be answered.
+    has_news: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +115,7 @@ impl Run {
             open: None,
             input,
             written: Tokens::default(),
+            has_news: false,
         };
         let response = run.report("in_progress", Value::Null);
         let event = ServerEvent::ResponseCreated(ResponseEvent { response });
@@ -146,6 +153,18 @@ impl Run {
             ops: VecDeque::new(),
             free_at: Some(now),
         });
+    }
+
+    /// Runs a call that the client approved, and nothing else.
+    pub(crate) fn run_approved(&mut self, now: Instant, call: McpCall, approved: String) {
+        let mut writing = Writing::default();
+        writing.plan(plan_mcp(now, call, Some(approved)));
+        self.stage = Stage::Writing(writing);
+    }
+
+    /// Whether it ended with something that the agent is to answer by itself.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news
     }
 
     /// Takes the sound it needed; `samples` have the rate of its format.
@@ -219,6 +238,10 @@ impl Run {
                 return Need::Time(Some(due));
             }
             let step = writing.steps.pop_front().expect("there is a front");
+            if let Act::Fail { code, message } = step.act {
+                self.finish(&Ending::Refused(code, message), scene);
+                return Need::Nothing;
+            }
             if let Some(need) = self.begin(step.act, scene) {
                 return need;
             }
@@ -261,6 +284,21 @@ impl Run {
             Act::Say { text, clip } => return Some(Need::Sound { text, clip }),
             Act::Call { .. } if !self.request.settings.allows_tools() => return None,
             Act::Call { name, arguments } => plan_call(scene.now, &name, &arguments),
+            Act::ServerCall { name, arguments } => {
+                let tools = &scene.out.dialect.table().server_tools;
+                if !tools.contains(&name) || !self.request.settings.offers(&name) {
+                    return None;
+                }
+                plan_call(scene.now, &name, &arguments)
+            }
+            // Its question and its result are items of the conversation.
+            Act::Mcp(_) if !self.request.in_conversation => return None,
+            Act::Mcp(call) => match call.leave(&self.request.settings) {
+                Leave::No => return None,
+                Leave::Ask => plan_approval(scene.now, call),
+                Leave::Yes => plan_mcp(scene.now, call, None),
+            },
+            Act::Fail { .. } => return None,
         };
         if let Stage::Writing(writing) = &mut self.stage {
             writing.plan(ops);
@@ -278,6 +316,18 @@ impl Run {
             Op::BeginCall { name } => {
                 let place = self.place(scene);
                 self.open = Some(Open::call(place, name, scene));
+            }
+            Op::BeginMcp(call, approved) => {
+                let place = self.place(scene);
+                self.open = Some(Open::mcp(place, call, approved, scene));
+            }
+            Op::RunMcp => {
+                self.has_news = true;
+                self.open().run_mcp(scene);
+            }
+            Op::AskMcp(call) => {
+                let place = self.place(scene);
+                self.open = Some(Open::approval(place, call, scene));
             }
             Op::Text(delta) => {
                 self.written.text += Tokens::of_text(&delta);
@@ -305,6 +355,7 @@ impl Run {
 
     /// Ends it, whatever stage it is in: closes what is open, then `response.done`.
     pub(crate) fn finish(&mut self, ending: &Ending, scene: &mut Scene<'_>) {
+        self.has_news &= *ending == Ending::Completed;
         self.close("incomplete", scene);
         let (status, details) = match ending {
             Ending::Completed => ("completed", Value::Null),
@@ -318,6 +369,14 @@ impl Run {
             Ending::Failed(message) => {
                 let error =
                     json!({"type": "server_error", "code": "server_error", "message": message});
+                ("failed", json!({"type": "failed", "error": error}))
+            }
+            Ending::Refused(code, message) => {
+                let kind = match code.as_str() {
+                    "server_error" => "server_error",
+                    _ => "invalid_request_error",
+                };
+                let error = json!({"type": kind, "code": code, "message": message});
                 ("failed", json!({"type": "failed", "error": error}))
             }
         };

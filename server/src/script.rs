@@ -4,6 +4,7 @@
 mod model;
 mod pattern;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +21,11 @@ use crate::brain::{Act, Clip, Step};
 use crate::ears::Heard;
 use crate::emulate::Emulated;
 use crate::faults::{Action, Fault};
+use crate::mcp::{McpCall, McpServer, McpServers};
 use crate::pace::Pacing;
-use model::{EarsKey, HeardLine, RawScript, RawStep, RawTurn, Say, WhenTurn};
+use model::{
+    EarsKey, HeardLine, RawMcpCall, RawMcpServer, RawScript, RawStep, RawTurn, Say, WhenTurn,
+};
 pub(crate) use pattern::Pattern;
 
 /// A checked script.
@@ -39,6 +43,7 @@ pub struct Script {
     pub(crate) brain: Option<Told>,
     pub(crate) ears: Option<Told>,
     pub(crate) voice: Option<Told>,
+    pub(crate) mcp: McpServers,
     /// The files that it names are relative to this directory.
     pub(crate) base: PathBuf,
 }
@@ -113,15 +118,17 @@ impl Source<'_> {
                 (Some(Told::Name("script".to_owned())), hears)
             }
         };
-        let turns: Result<Vec<_>> = raw.turns.into_iter().map(|t| self.turn(t)).collect();
+        let turns: Result<Vec<Turn>> = raw.turns.into_iter().map(|t| self.turn(t)).collect();
         let recordings: Result<Vec<_>> = raw
             .lines
             .into_iter()
             .map(|(text, wav)| Ok((text, self.clip(&wav)?)))
             .collect();
         let faults: Result<Vec<_>> = raw.faults.into_iter().map(|f| self.fault(f)).collect();
+        let turns = turns?;
         Ok(Script {
-            turns: Arc::new(turns?),
+            mcp: mcp_servers(raw.mcp, &turns),
+            turns: Arc::new(turns),
             hears,
             recordings: recordings?,
             faults: faults?,
@@ -145,10 +152,13 @@ impl Source<'_> {
             after_ms: raw.after_ms,
             say: raw.say,
             call: raw.call,
+            server_tool: raw.server_tool,
+            mcp_call: raw.mcp_call,
+            fail: raw.fail,
         };
-        let own_is_empty = own.say.is_none() && own.call.is_empty();
-        if own_is_empty == raw.steps.is_empty() {
-            let message = "expected either `say` or `call`, or a list of `steps`";
+        if own.is_empty() == raw.steps.is_empty() {
+            let message =
+                "expected `say`, `call`, `server_tool`, `mcp_call` or `fail`, or a list of `steps`";
             return Err(self.error(place, message));
         }
         for step in [own].into_iter().chain(raw.steps) {
@@ -161,26 +171,35 @@ impl Source<'_> {
         })
     }
 
-    /// What is said comes before what is called.
+    /// What the server runs comes before what is said, and what is called after it.
     fn step(&self, raw: RawStep, steps: &mut Vec<Step>) -> Result<()> {
-        let mut after_ms = raw.after_ms;
+        let mut acts = Vec::new();
+        acts.extend(raw.server_tool.into_iter().map(|call| Act::ServerCall {
+            name: call.name,
+            arguments: arguments(call.arguments),
+        }));
         if let Some(say) = raw.say {
             let (text, clip) = match say {
                 Say::Text(text) => (text, None),
                 Say::Full { text, wav } => (text, Some(self.clip(&wav)?)),
             };
-            let act = Act::Say { text, clip };
-            steps.push(Step { after_ms, act });
-            after_ms = 0;
+            acts.push(Act::Say { text, clip });
         }
-        for call in raw.call {
-            let arguments = match call.arguments {
-                None => "{}".to_owned(),
-                Some(serde_json::Value::String(text)) => text,
-                Some(value) => value.to_string(),
-            };
-            let name = call.name;
-            let act = Act::Call { name, arguments };
+        acts.extend(raw.call.into_iter().map(|call| Act::Call {
+            name: call.name,
+            arguments: arguments(call.arguments),
+        }));
+        acts.extend(
+            raw.mcp_call
+                .into_iter()
+                .map(|call| Act::Mcp(mcp_call(call))),
+        );
+        acts.extend(raw.fail.map(|fail| Act::Fail {
+            code: fail.code,
+            message: fail.message,
+        }));
+        let mut after_ms = raw.after_ms;
+        for act in acts {
             steps.push(Step { after_ms, act });
             after_ms = 0;
         }
@@ -267,6 +286,53 @@ impl Source<'_> {
 
 const fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+/// Arguments of a call as JSON text; a text of the script is sent as it is.
+fn arguments(raw: Option<serde_json::Value>) -> String {
+    match raw {
+        None => "{}".to_owned(),
+        Some(serde_json::Value::String(text)) => text,
+        Some(value) => value.to_string(),
+    }
+}
+
+fn mcp_call(raw: RawMcpCall) -> McpCall {
+    let output = match raw.output {
+        None => "ok".to_owned(),
+        output => arguments(output),
+    };
+    McpCall {
+        server: raw.server,
+        name: raw.name,
+        arguments: arguments(raw.arguments),
+        outcome: raw.error.map_or(Ok(output), Err),
+    }
+}
+
+/// What is said of the servers, and of each the tools that the turns call all the same.
+fn mcp_servers(raw: BTreeMap<String, RawMcpServer>, turns: &[Turn]) -> McpServers {
+    let any = || serde_json::json!({"type": "object"});
+    let tool = |tool: model::RawMcpTool| {
+        let schema = tool.input_schema.unwrap_or_else(any);
+        serde_json::json!({"name": tool.name, "description": tool.description,
+            "input_schema": schema, "annotations": null})
+    };
+    let server = |raw: RawMcpServer| McpServer {
+        tools: raw.tools.into_iter().map(tool).collect(),
+        fail: raw.fail,
+    };
+    let named = raw.into_iter().map(|(label, raw)| (label, server(raw)));
+    let mut servers: McpServers = named.collect();
+    for step in turns.iter().flat_map(|turn| &turn.steps) {
+        let Act::Mcp(call) = &step.act else { continue };
+        let tools = &mut servers.entry(call.server.clone()).or_default().tools;
+        if !tools.iter().any(|tool| tool["name"] == call.name.as_str()) {
+            tools.push(serde_json::json!({"name": call.name, "description": null,
+                "input_schema": any(), "annotations": null}));
+        }
+    }
+    servers
 }
 
 fn heard(line: HeardLine) -> Heard {

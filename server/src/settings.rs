@@ -305,6 +305,13 @@ impl Settings {
         )
     }
 
+    /// Whether a function of that name is among the tools.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        let tools = self.session.pointer("/tools").and_then(Value::as_array);
+        let is_it = |tool: &Value| tool["type"] == "function" && tool["name"] == name;
+        self.allows_tools() && tools.is_some_and(|tools| tools.iter().any(is_it))
+    }
+
     /// Most tokens of an answer.
     pub(crate) fn max_tokens(&self) -> Option<u64> {
         self.session.pointer("/max_output_tokens")?.as_u64()

@@ -8,6 +8,8 @@ pub use chat::ChatBrain;
 pub use echo::{Echo, Loop};
 pub use script::ScriptBrain;
 
+pub use crate::mcp::McpCall;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,6 +89,22 @@ pub enum Act {
         name: String,
         /// JSON text.
         arguments: String,
+    },
+    /// A function that the server itself runs, where the dialect and the session have it.
+    ServerCall {
+        /// Name of the function.
+        name: String,
+        /// JSON text.
+        arguments: String,
+    },
+    /// A call of a tool of an MCP server, where the session has it.
+    Mcp(McpCall),
+    /// The answer fails.
+    Fail {
+        /// Code of the error, e.g. `rate_limit_exceeded`.
+        code: String,
+        /// For people.
+        message: String,
     },
 }
 

@@ -78,6 +78,7 @@ mod tests {
         match &steps[0].act {
             Act::Say { text, .. } => text.clone(),
             Act::Call { name, .. } => format!("call {name}"),
+            other => format!("{other:?}"),
         }
     }
 

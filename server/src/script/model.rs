@@ -29,6 +29,7 @@ pub(super) struct RawScript {
     pub(super) lifetime_ms: Option<u64>,
     pub(super) emulate: Vec<Emulated>,
     pub(super) faults: Vec<Spanned<Fault>>,
+    pub(super) mcp: BTreeMap<String, RawMcpServer>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,6 +43,12 @@ pub(super) struct RawTurn {
     pub(super) say: Option<Say>,
     #[serde(default, deserialize_with = "one_or_many")]
     pub(super) call: Vec<Call>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub(super) server_tool: Vec<Call>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub(super) mcp_call: Vec<RawMcpCall>,
+    #[serde(default)]
+    pub(super) fail: Option<FailedAnswer>,
     #[serde(default)]
     pub(super) steps: Vec<RawStep>,
     #[serde(default)]
@@ -57,6 +64,64 @@ pub(super) struct RawStep {
     pub(super) say: Option<Say>,
     #[serde(default, deserialize_with = "one_or_many")]
     pub(super) call: Vec<Call>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub(super) server_tool: Vec<Call>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub(super) mcp_call: Vec<RawMcpCall>,
+    #[serde(default)]
+    pub(super) fail: Option<FailedAnswer>,
+}
+
+impl RawStep {
+    pub(super) fn is_empty(&self) -> bool {
+        let calls = self.call.len() + self.server_tool.len() + self.mcp_call.len();
+        self.say.is_none() && calls == 0 && self.fail.is_none()
+    }
+}
+
+/// A call of a tool of an MCP server: what it brings is an output, or an error.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMcpCall {
+    pub(super) server: String,
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) arguments: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(super) output: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(super) error: Option<String>,
+}
+
+/// What an MCP server lists.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMcpServer {
+    pub(super) tools: Vec<RawMcpTool>,
+    pub(super) fail: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMcpTool {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) description: Option<String>,
+    #[serde(default)]
+    pub(super) input_schema: Option<serde_json::Value>,
+}
+
+/// An answer that fails.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FailedAnswer {
+    #[serde(default = "server_error")]
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+fn server_error() -> String {
+    "server_error".to_owned()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -280,23 +345,27 @@ impl<'de> Deserialize<'de> for AnyOr {
     }
 }
 
-/// Reads one call or a list of them.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Call>, D::Error> {
-    struct Calls;
-    impl<'de> Visitor<'de> for Calls {
-        type Value = Vec<Call>;
+/// Reads one of something or a list of them.
+fn one_or_many<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct Many<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Many<T> {
+        type Value = Vec<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("{name, arguments} or a list of them")
+            f.write_str("an object such as {name, arguments}, or a list of them")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<Call>, A::Error> {
-            Call::deserialize(MapAccessDeserializer::new(map)).map(|call| vec![call])
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Vec<Call>, A::Error> {
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Vec<T>, A::Error> {
             Vec::deserialize(SeqAccessDeserializer::new(seq))
         }
     }
-    deserializer.deserialize_any(Calls)
+    deserializer.deserialize_any(Many(PhantomData))
 }

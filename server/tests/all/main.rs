@@ -5,6 +5,7 @@ mod common;
 mod doors;
 mod errors;
 mod faults;
+mod mcp;
 mod stand_in;
 mod text;
 mod tools;
