@@ -68,6 +68,13 @@ pub(crate) struct Serve {
     /// Sessions at once; default: the limit of the dialect
     #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     pub(crate) max_sessions: Option<usize>,
+    /// Write what each session did to a file in this directory: JSON lines without keys and audio
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Open a port of 127.0.0.1 for looking into the server and steering it; without a number a
+    /// free one
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
+    pub(crate) control: Option<u16>,
 }
 
 fn profile_help() -> String {

@@ -27,6 +27,10 @@ fn serve(args: &Serve, stop: &Stop) -> Result<()> {
     }
     let server = LocalServer::start(config(args))?;
     report::say(&format!("listening on {}", server.url()))
+        .and_then(|()| match server.control_url() {
+            Some(url) => report::say(&format!("control on {url}")),
+            None => Ok(()),
+        })
         .map_err(|e| Error::new(Kind::Io, format!("stdout: {e}")))?;
     stop.wait();
     server.stop();
@@ -63,6 +67,12 @@ fn config(args: &Serve) -> Config {
     }
     if let Some(seconds) = args.lifetime {
         config = config.lifetime(Duration::from_secs(seconds));
+    }
+    if let Some(dir) = &args.journal {
+        config = config.journal(dir);
+    }
+    if let Some(port) = args.control {
+        config = config.control(port);
     }
     match args.pacing {
         Some(Pacing::Instant) => config.pacing(talkwire_server::Pacing::Instant),

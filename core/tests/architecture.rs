@@ -95,6 +95,10 @@ const ACTIVE_FILES: &[(&str, &str)] = &[
         "core/src/dialect/mod.rs",
         "built-in tables, read once and never changed",
     ),
+    (
+        "server/src/control/mod.rs",
+        "one task for each connection of the control port",
+    ),
     ("server/src/driver.rs", "one task for each connection"),
     ("server/src/exec.rs", "programs as ears, brain or voice"),
     ("server/src/local.rs", "the server's own runtime"),

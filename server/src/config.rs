@@ -24,6 +24,8 @@ pub struct Config {
     pub(crate) pacing: Option<Pacing>,
     pub(crate) think: Option<Duration>,
     pub(crate) seed: u64,
+    pub(crate) journal: Option<PathBuf>,
+    pub(crate) control: Option<u16>,
 }
 
 /// Where a script comes from.
@@ -59,6 +61,8 @@ impl Default for Config {
             pacing: None,
             think: None,
             seed: 1,
+            journal: None,
+            control: None,
         }
     }
 }
@@ -183,6 +187,22 @@ impl Config {
     #[must_use]
     pub fn think(mut self, think: Duration) -> Self {
         self.think = Some(think);
+        self
+    }
+
+    /// Writes what each session did to `session-NNNN.jsonl` in this directory, which is made if it
+    /// is not there. Neither credentials nor audio are written. Default: it is kept in memory only.
+    #[must_use]
+    pub fn journal(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.journal = Some(dir.into());
+        self
+    }
+
+    /// Opens a port of 127.0.0.1 for looking into the server and steering it; 0 takes a free one.
+    /// Default: none.
+    #[must_use]
+    pub fn control(mut self, port: u16) -> Self {
+        self.control = Some(port);
         self
     }
 

@@ -1,13 +1,14 @@
 //! Carries peers: accepts connections, upgrades them, moves frames, time and jobs.
 
+use std::collections::HashMap;
 use std::net::TcpListener as StdListener;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
@@ -17,10 +18,11 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::doorway::{self, Doorway};
 use crate::emulate::Emulated;
-use crate::faults::{Action, Faults, Moment};
-use crate::io::Clock;
+use crate::faults::{Action, Fault, Faults, Moment};
+use crate::journal::Journal;
 use crate::plan::Plan;
-use crate::session;
+use crate::session::{self, Link, Order};
+use crate::time::ServerTime;
 use crate::upgrade::{Knock, Refusal, Visit};
 
 /// Time a client has for TLS and the upgrade request.
@@ -29,6 +31,8 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Connections at once, upgraded or not: a bound on what strangers can hold.
 const MAX_CONNECTIONS: usize = 1024;
+/// Orders that wait for a session.
+const MAX_ORDERS: usize = 64;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -38,7 +42,12 @@ pub(crate) struct Shared {
     pub(crate) stopping: watch::Receiver<bool>,
     sessions: AtomicUsize,
     numbers: AtomicU64,
+    pub(crate) time: ServerTime,
+    pub(crate) journal: Journal,
     connect_faults: Mutex<Faults>,
+    /// Faults for all sessions to come, beside those of the script.
+    planted: Mutex<Vec<Fault>>,
+    lines: Mutex<HashMap<u64, mpsc::Sender<Order>>>,
 }
 
 /// Hides the acceptor, which cannot be shown.
@@ -55,6 +64,8 @@ impl Shared {
         plan: Plan,
         acceptor: Option<TlsAcceptor>,
         stopping: watch::Receiver<bool>,
+        time: ServerTime,
+        journal: Journal,
     ) -> Self {
         let faults = Faults::new(plan.faults());
         Self {
@@ -63,16 +74,64 @@ impl Shared {
             stopping,
             sessions: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
+            time,
+            journal,
             connect_faults: Mutex::new(faults),
+            planted: Mutex::default(),
+            lines: Mutex::default(),
+        }
+    }
+
+    /// The plan that peers are made of.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Sessions that run.
+    pub(crate) fn sessions(&self) -> usize {
+        locked(&self.lines).len()
+    }
+
+    /// Plants a fault for all connections and sessions to come; `false` if there are `most`.
+    pub(crate) fn plant(&self, fault: Fault, most: usize) -> bool {
+        let mut planted = locked(&self.planted);
+        if planted.len() >= most {
+            return false;
+        }
+        if fault.when.connect {
+            locked(&self.connect_faults).add(fault.clone());
+        }
+        planted.push(fault);
+        true
+    }
+
+    /// Gives an order to a session. `None` if it does not run, `Some(false)` if too many wait.
+    pub(crate) fn order(&self, session: u64, order: Order) -> Option<bool> {
+        let line = locked(&self.lines).get(&session)?.clone();
+        match line.try_send(order) {
+            Ok(()) => Some(true),
+            Err(mpsc::error::TrySendError::Full(_)) => Some(false),
+            Err(mpsc::error::TrySendError::Closed(_)) => None,
         }
     }
 
     fn connect_fault(&self) -> Option<Action> {
-        let mut faults = self
-            .connect_faults
-            .lock()
-            .expect("nothing panics while it is held");
-        faults.due(Moment::Connect)
+        locked(&self.connect_faults).due(Moment::Connect)
+    }
+
+    /// Opens a session: its number, and what it has beside its socket and its peer.
+    fn open(self: &Arc<Self>, knock: &Knock, visit: &Visit) -> (Line, Link) {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (line, orders) = mpsc::channel(MAX_ORDERS);
+        locked(&self.lines).insert(number, line);
+        let link = Link {
+            stopping: self.stopping.clone(),
+            time: self.time.clone(),
+            pen: self.journal.open(number, visit.model.clone(), knock),
+            orders,
+        };
+        let shared = self.clone();
+        (Line { number, shared }, link)
     }
 
     /// Judges a request and takes a place for it; both at once, so that two requests cannot take
@@ -92,6 +151,22 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.0.sessions.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// The way orders take to a session; dropping it takes them off.
+struct Line {
+    number: u64,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        locked(&self.shared.lines).remove(&self.number);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until the server stops.
@@ -168,25 +243,23 @@ where
         },
         () = stopped(&mut stopping) => return,
     };
-    let Some((visit, _seat)) = admitted else {
+    let Some((knock, visit, _seat)) = admitted else {
         return;
     };
-    let now = Instant::now();
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-    let clock = Clock {
-        at: now,
-        unix_s: unix.map_or(0, |since| since.as_secs()),
-    };
-    let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
-    let peer = shared.plan.peer(now, clock, visit, number);
-    session::run(ws, peer, stopping).await;
+    let (line, link) = shared.open(&knock, &visit);
+    let clock = shared.time.clock();
+    let mut peer = shared.plan.peer(clock.at, clock, visit, line.number);
+    for fault in locked(&shared.planted).iter() {
+        peer.plant(fault.clone());
+    }
+    session::run(ws, peer, link).await;
 }
 
 async fn shake_hands<S>(
     stream: S,
     shared: &Arc<Shared>,
     refusal: Option<Refusal>,
-    admitted: &mut Option<(Visit, Seat)>,
+    admitted: &mut Option<(Knock, Visit, Seat)>,
 ) -> Option<WebSocketStream<Doorway<S>>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -207,14 +280,18 @@ where
         reason = "the library's callback wants it so"
     )]
     let judge = |request: &Request, response: Response| {
-        let verdict = refusal.map_or_else(|| shared.admit(&knock(request)), Err);
+        let knock = knock(request);
+        let verdict = refusal.map_or_else(|| shared.admit(&knock), Err);
         match verdict {
             Ok((visit, seat)) => {
                 let response = accept(response, visit.subprotocol.as_deref());
-                *admitted = Some((visit, seat));
+                *admitted = Some((knock, visit, seat));
                 Ok(response)
             }
-            Err(refusal) => Err(refuse(&refusal)),
+            Err(refusal) => {
+                shared.journal.refused(&knock, &refusal);
+                Err(refuse(&refusal))
+            }
         }
     };
     let mut ws = tokio_tungstenite::accept_hdr_async_with_config(stream, judge, Some(config))

@@ -135,6 +135,11 @@ impl Faults {
         Self(faults.iter().map(|fault| (fault.clone(), 0)).collect())
     }
 
+    /// Adds one that counts from now on.
+    pub(crate) fn add(&mut self, fault: Fault) {
+        self.0.push((fault, 0));
+    }
+
     /// Counts the moment and returns what the first fault due makes of it.
     pub(crate) fn at(&mut self, moment: Moment<'_>, frame: Option<&str>) -> Option<Verdict> {
         let action = self.due(moment)?;
@@ -158,6 +163,21 @@ impl Faults {
     }
 }
 
+impl std::fmt::Display for When {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(name) = &self.sent {
+            write!(f, "sent {name}")?;
+        }
+        if let Some(name) = &self.received {
+            write!(f, "received {name}")?;
+        }
+        if self.connect {
+            f.write_str("connect")?;
+        }
+        write!(f, ", count {}", self.count)
+    }
+}
+
 impl When {
     fn is(&self, moment: Moment<'_>) -> bool {
         match moment {
@@ -165,6 +185,17 @@ impl When {
             Moment::Received(name) => self.received.as_deref() == Some(name),
             Moment::Connect => self.connect,
         }
+    }
+
+    /// Says what is wrong with it, if anything is.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.moments() != 1 {
+            return Err("expected one of `sent`, `received` and `connect`");
+        }
+        if self.count == 0 {
+            return Err("expected a `count` of at least 1");
+        }
+        Ok(())
     }
 
     /// How many moments are named.
@@ -175,7 +206,8 @@ impl When {
     }
 }
 
-fn verdict(action: &Action, frame: Option<&str>) -> Verdict {
+/// What an action makes of a frame, or of nothing.
+pub(crate) fn verdict(action: &Action, frame: Option<&str>) -> Verdict {
     let event = frame.map(|frame| PeerEffect::Send(frame.to_owned()));
     let text = |text: &str| PeerEffect::Send(text.to_owned());
     let end = match action {

@@ -12,8 +12,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::control::{self, Control};
 use crate::driver::{self, Shared};
+use crate::journal::Journal;
 use crate::plan::Plan;
+use crate::redact::Redactor;
+use crate::time::ServerTime;
 use crate::tls;
 use crate::upgrade::PATH;
 
@@ -33,6 +37,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 pub struct LocalServer {
     url: String,
     address: SocketAddr,
+    control_url: Option<String>,
+    journal: Journal,
     stop: watch::Sender<bool>,
     stopped: mpsc::Receiver<()>,
     runtime: Option<Runtime>,
@@ -51,18 +57,37 @@ impl LocalServer {
         let address = listener
             .local_addr()
             .map_err(|e| Error::new(Kind::Io, format!("the listening socket: {e}")))?;
+        let time = ServerTime::new();
+        let journal = Journal::new(
+            config.journal.clone(),
+            plan.dialect().clone(),
+            Redactor::new(config.api_key.clone()),
+            time.clone(),
+        )?;
+        let control = config.control.map(control::listen).transpose()?;
+        // The last step that can fail: a runtime cannot be thrown away inside another one.
         let runtime = runtime()?;
         let (stop, stopping) = watch::channel(false);
         let (report, stopped) = mpsc::channel();
-        let shared = Arc::new(Shared::new(plan, acceptor, stopping));
+        let shared = Shared::new(plan, acceptor, stopping, time, journal.clone());
+        let shared = Arc::new(shared);
+        let url = format!("{scheme}://{address}{PATH}");
+        let mut control_url = None;
+        if let Some((listener, port)) = control {
+            control_url = Some(format!("http://127.0.0.1:{port}/"));
+            let control = Control::new(shared.clone(), url.clone(), port);
+            runtime.spawn(control::serve(listener, Arc::new(control)));
+        }
         runtime.spawn(async move {
             driver::serve(listener, shared).await;
             // Nobody waits for it when the server is killed.
             let _ = report.send(());
         });
         Ok(Self {
-            url: format!("{scheme}://{address}{PATH}"),
+            url,
             address,
+            control_url,
+            journal,
             stop,
             stopped,
             runtime: Some(runtime),
@@ -77,6 +102,17 @@ impl LocalServer {
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// The URL for looking into it, e.g. `http://127.0.0.1:40124/`: a page for people, and the
+    /// endpoints of `server/CONTROL.md`. `None` unless the configuration asks for it.
+    pub fn control_url(&self) -> Option<&str> {
+        self.control_url.as_deref()
+    }
+
+    /// What its sessions did and do.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Stops it: sessions are closed with code 1001. Blocks for at most two seconds.

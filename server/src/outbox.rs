@@ -7,7 +7,7 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::{Ids, ServerEvent};
 
 use crate::emulate::Mask;
-use crate::faults::{Faults, Moment, Verdict};
+use crate::faults::{Fault, Faults, Moment, Verdict};
 use crate::io::{PeerEffect, PeerEffects};
 
 /// The way out of one peer.
@@ -17,6 +17,7 @@ pub(crate) struct Outbox {
     pub(crate) ids: Ids,
     pub(crate) mask: Mask,
     faults: Faults,
+    fired: Vec<String>,
     ended: bool,
 }
 
@@ -27,8 +28,19 @@ impl Outbox {
             ids,
             mask,
             faults,
+            fired: Vec::new(),
             ended: false,
         }
+    }
+
+    /// Adds a fault that counts from now on.
+    pub(crate) fn plant(&mut self, fault: Fault) {
+        self.faults.add(fault);
+    }
+
+    /// The moments at which faults acted since this was asked last.
+    pub(crate) fn take_fired(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.fired)
     }
 
     /// Whether nothing more may be sent.
@@ -70,6 +82,8 @@ impl Outbox {
         let verdict = self.faults.at(Moment::Sent(event.name()), Some(&frame));
         if verdict.is_none() {
             fx.push(PeerEffect::Send(frame));
+        } else {
+            self.fired.push(format!("sent {}", event.name()));
         }
         self.carry_out(verdict, fx);
     }
@@ -78,6 +92,9 @@ impl Outbox {
     pub(crate) fn received(&mut self, name: &str, fx: &mut PeerEffects) {
         if !self.ended {
             let verdict = self.faults.at(Moment::Received(name), None);
+            if verdict.is_some() {
+                self.fired.push(format!("received {name}"));
+            }
             self.carry_out(verdict, fx);
         }
     }

@@ -163,6 +163,16 @@ impl Peer {
         self.out.has_ended()
     }
 
+    /// Adds a fault that counts from now on.
+    pub fn plant(&mut self, fault: Fault) {
+        self.out.plant(fault);
+    }
+
+    /// The moments at which faults acted since this was asked last, e.g. `sent response.done`.
+    pub fn take_fired(&mut self) -> Vec<String> {
+        self.out.take_fired()
+    }
+
     fn open(&mut self, fx: &mut PeerEffects) {
         match std::mem::replace(&mut self.greeting, Greeting::Session) {
             Greeting::Session => {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -16,8 +17,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::driver::stopped;
 use crate::exec;
+use crate::faults::{self, Action, Fault};
 use crate::io::{Job, JobId, PeerEffect, PeerEffects, PeerInput};
+use crate::journal::Pen;
 use crate::peer::Peer;
+use crate::time::ServerTime;
 use crate::upstream;
 
 /// Unsent bytes above which answers wait for the client to read.
@@ -55,8 +59,31 @@ enum Last {
     Hang,
 }
 
+/// What a session has beside its socket and its peer.
+pub(crate) struct Link {
+    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) time: ServerTime,
+    pub(crate) pen: Pen,
+    pub(crate) orders: mpsc::Receiver<Order>,
+}
+
+/// What somebody who controls the server wants of a session.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Send this text frame to the client.
+    Send(String),
+    /// Take this text frame as one of the client.
+    Receive(String),
+    /// Let this go wrong at its moment.
+    Plant(Fault),
+    /// Let this go wrong now.
+    Now(Action),
+}
+
 struct Driver<S> {
     peer: Peer,
+    time: ServerTime,
+    pen: Pen,
     effects: PeerEffects,
     stream: SplitStream<WebSocketStream<S>>,
     writer: Option<JoinHandle<Option<Sink<S>>>>,
@@ -75,17 +102,26 @@ struct Unsent {
 }
 
 /// Runs a session to its end.
-pub(crate) async fn run<S>(ws: WebSocketStream<S>, peer: Peer, mut stopping: watch::Receiver<bool>)
+pub(crate) async fn run<S>(ws: WebSocketStream<S>, peer: Peer, link: Link)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sink, stream) = ws.split();
+    let Link {
+        mut stopping,
+        time,
+        pen,
+        mut orders,
+    } = link;
+    let mut changes = time.changes();
     let unsent = Arc::new(Unsent::default());
     // Unbounded, as its bytes are counted and bounded here.
     let (outgoing, queue) = mpsc::unbounded_channel();
     let (news, mut told) = mpsc::channel(MAX_NEWS);
     let mut driver = Driver {
         peer,
+        time,
+        pen,
         effects: PeerEffects::new(),
         stream,
         writer: Some(tokio::spawn(write(sink, queue, unsent.clone()))),
@@ -97,8 +133,12 @@ where
     };
     driver.step(PeerInput::Open);
     while driver.last.is_none() {
-        let input = driver.next(&mut told, &mut stopping).await;
-        driver.step(input);
+        tokio::select! {
+            input = driver.next(&mut told, &mut stopping) => driver.step(input),
+            Some(order) = orders.recv() => driver.obey(order),
+            // What was far away may be due now.
+            Ok(()) = changes.changed() => {}
+        }
     }
     driver.end(&mut stopping).await;
 }
@@ -113,7 +153,8 @@ where
         stopping: &mut watch::Receiver<bool>,
     ) -> PeerInput {
         loop {
-            let deadline = self.peer.deadline().unwrap_or_else(Instant::now);
+            let deadline = self.peer.deadline().unwrap_or_else(|| self.time.now());
+            let deadline = self.time.real(deadline);
             let is_full = self.unsent.bytes.load(Ordering::Acquire) > HIGH_WATER_BYTES;
             let writer = self.writer.as_mut().expect("it is taken at the end only");
             tokio::select! {
@@ -153,7 +194,11 @@ where
                 self.last = Some(Last::Drain);
                 Some(PeerInput::Gone)
             }
-            Some(Ok(Message::Close(_))) => {
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.as_ref().map(|f| u16::from(f.code));
+                let reason = frame.as_ref().map(|f| f.reason.as_str());
+                let what = json!({"by": "client", "code": code, "reason": reason});
+                self.pen.ended("closed", &what);
                 self.last = Some(Last::Close);
                 Some(PeerInput::Gone)
             }
@@ -166,23 +211,68 @@ where
 
     fn step(&mut self, input: PeerInput) {
         let mut effects = std::mem::take(&mut self.effects);
-        self.peer.handle(Instant::now(), input, &mut effects);
+        if let PeerInput::Frame(raw) = &input {
+            self.pen.client(raw);
+        }
+        self.peer.handle(self.time.now(), input, &mut effects);
+        for moment in self.peer.take_fired() {
+            self.pen.note("fault", &json!({ "at": moment }));
+        }
         for effect in effects.drain() {
             self.carry_out(effect);
         }
         self.effects = effects;
     }
 
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Send(frame) => {
+                self.pen.note("injected", &json!({"to": "client"}));
+                self.carry_out(PeerEffect::Send(frame));
+            }
+            Order::Receive(frame) => {
+                self.pen.note("injected", &json!({"to": "server"}));
+                self.step(PeerInput::Frame(frame));
+            }
+            Order::Plant(fault) => {
+                self.pen
+                    .note("planted", &json!({"when": fault.when.to_string()}));
+                self.peer.plant(fault);
+            }
+            Order::Now(action) => {
+                self.pen.note("fault", &json!({"at": "now"}));
+                let verdict = faults::verdict(&action, None);
+                for effect in verdict.effects {
+                    self.carry_out(effect);
+                }
+                if verdict.ends {
+                    self.step(PeerInput::Gone);
+                }
+            }
+        }
+    }
+
     fn carry_out(&mut self, effect: PeerEffect) {
         match effect {
-            PeerEffect::Send(frame) => self.send(Message::text(frame)),
+            PeerEffect::Send(frame) => {
+                self.pen.server(&frame);
+                self.send(Message::text(frame));
+            }
             PeerEffect::SendBinary(bytes) => self.send(Message::binary(bytes)),
             PeerEffect::Close { code, reason } => {
+                let what = json!({"by": "server", "code": code, "reason": reason});
+                self.pen.ended("closed", &what);
                 self.send_close(code, &reason);
                 self.last.get_or_insert(Last::Close);
             }
-            PeerEffect::Drop => self.last = Some(Last::Drop),
-            PeerEffect::Hang => self.last = Some(Last::Hang),
+            PeerEffect::Drop => {
+                self.pen.ended("dropped", &json!({"by": "server"}));
+                self.last = Some(Last::Drop);
+            }
+            PeerEffect::Hang => {
+                self.pen.ended("hung", &json!({"by": "server"}));
+                self.last = Some(Last::Hang);
+            }
             PeerEffect::Start { id, job } => self.start(id, job),
             PeerEffect::Stop(id) => {
                 if let Some(job) = self.jobs.remove(&id) {

@@ -124,3 +124,16 @@ fn the_help_names_the_defaults() {
         assert!(entry(flag).contains(default), "{flag}: {help}");
     }
 }
+
+#[test]
+fn a_journal_is_written_and_the_control_port_is_told() {
+    let dir = folder("serve_journal");
+    let server = Server::start(&["--journal", text(&dir), "--control"]);
+    let ran = call(&server.url, &["--text", "good day"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let line = server.next_line();
+    assert!(line.starts_with("control on http://127.0.0.1:"), "{line}");
+    drop(server);
+    let written = std::fs::read_to_string(dir.join("session-0000.jsonl")).expect("a journal");
+    assert!(written.contains("\"name\":\"response.done\""), "{written}");
+}

@@ -1,6 +1,6 @@
 //! Running the command: servers, calls, files.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -49,6 +49,7 @@ impl Ran {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
+    rest: std::sync::mpsc::Receiver<String>,
     pub(crate) url: String,
 }
 
@@ -63,10 +64,21 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("a first line");
-        std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+        let (lines, rest) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // The test may not want to know.
+                let _ = lines.send(line);
+            }
+        });
         let url = line.trim().strip_prefix("listening on ");
         let url = url.unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { child, url }
+        Self { child, rest, url }
+    }
+
+    /// The next line after the first.
+    pub(crate) fn next_line(&self) -> String {
+        self.rest.recv().expect("another line")
     }
 
     /// Sends a signal and waits for the end.

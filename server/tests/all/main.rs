@@ -2,6 +2,7 @@
 
 mod audio;
 mod common;
+mod control;
 mod doors;
 mod errors;
 mod faults;
