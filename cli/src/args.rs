@@ -33,7 +33,7 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) allow_remote: bool,
     // The default is whatever the library says.
-    #[arg(long, value_name = "NAME", help = profile_help())]
+    #[arg(long, value_name = "NAME|FILE", help = profile_help())]
     pub(crate) profile: Option<String>,
     /// Script to follow (YAML)
     #[arg(long, value_name = "FILE")]
@@ -81,8 +81,8 @@ fn profile_help() -> String {
     let names: Vec<_> = Dialect::names().collect();
     let default = Dialect::default_dialect();
     format!(
-        "Built-in dialect to speak: {}; default: {}",
-        names.join(" or "),
+        "Dialect to speak: {}, or the path of a JSON table; default: {}",
+        names.join(", "),
         default.name()
     )
 }

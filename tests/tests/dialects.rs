@@ -334,6 +334,30 @@ fn every_dialect_is_a_profile_too() {
 }
 
 #[test]
+fn a_strict_server_of_the_flat_shape_refuses_the_nested_one() {
+    let server = server("openai");
+    let url = at_path(&server, "azure-preview");
+    let client = Client::new().dialect("azure-preview").expect("built in");
+    let session = client.url(url).open(Options::default()).expect("opens");
+    wait_for(&session, "session.created");
+    let nested = r#"{"type":"session.update","session":{"audio":{"output":{"voice":"ash"}}}}"#;
+    session.send_frame(nested).expect("sent");
+    loop {
+        match next(&session) {
+            Next::Event(event) if event.name() == "error" => {
+                let error: Value = serde_json::from_str(&event.json()).expect("JSON");
+                let error = &error["error"];
+                assert_eq!(error["code"], "unknown_parameter");
+                assert_eq!(error["param"], "session.audio");
+                break;
+            }
+            Next::Event(event) => assert_ne!(event.name(), "session.updated"),
+            other => panic!("no error: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_version_that_a_path_needs_is_a_bad_request_without_it() {
     let server = server("openai");
     let url = at_path(&server, "azure-preview");

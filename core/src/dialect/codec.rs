@@ -218,20 +218,32 @@ impl Dialect {
         [("session", &table.session_map), ("response", response)]
     }
 
-    /// Renames the path of an offending field; returns whether it had another name.
+    /// Renames the path of an offending field; returns whether it had another name. On the way out
+    /// also in the message, which people compare with what they sent.
     fn rename_param(&self, fields: &mut Map, outward: bool) -> bool {
-        let Some(Value::String(param)) = fields.get_mut("error").and_then(|e| e.get_mut("param"))
-        else {
+        let Some(Value::Object(error)) = fields.get_mut("error") else {
+            return false;
+        };
+        let Some(param) = error.get("param").and_then(Value::as_str) else {
             return false;
         };
         // Errors are about what a client sent.
         let renamed = self
             .shapes(Sender::Client)
             .iter()
-            .fold(param.clone(), |path, (object, places)| {
+            .fold(param.to_owned(), |path, (object, places)| {
                 shape::rename_path(&path, object, places, outward)
             });
-        std::mem::replace(param, renamed) != *param
+        if renamed == param {
+            return false;
+        }
+        let message = error.get("message").and_then(Value::as_str);
+        if let Some(message) = message.filter(|_| outward) {
+            let message = message.replace(param, &renamed);
+            error.insert("message".to_owned(), Value::String(message));
+        }
+        error.insert("param".to_owned(), Value::String(renamed));
+        true
     }
 }
 
