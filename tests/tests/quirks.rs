@@ -1,5 +1,5 @@
 //! What real servers do beside the protocol, one switch of the local server each, and what our
-//! client makes of it. The numbers are those of the README's list.
+//! client makes of it. The numbers are those of `core/DIALECTS.md`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
