@@ -96,6 +96,10 @@ const ACTIVE_FILES: &[(&str, &str)] = &[
         "built-in tables, read once and never changed",
     ),
     (
+        "server/src/cassette/host.rs",
+        "one task for each connection of a recorder or player",
+    ),
+    (
         "server/src/control/mod.rs",
         "one task for each connection of the control port",
     ),

@@ -26,6 +26,7 @@ pub struct Config {
     pub(crate) seed: u64,
     pub(crate) journal: Option<PathBuf>,
     pub(crate) control: Option<u16>,
+    pub(crate) observer: Option<std::sync::Arc<dyn crate::journal::Observe>>,
 }
 
 /// Where a script comes from.
@@ -63,6 +64,7 @@ impl Default for Config {
             seed: 1,
             journal: None,
             control: None,
+            observer: None,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::time::ServerTime;
 use crate::upgrade::{Knock, Refusal, Visit};
 
 /// Time a client has for TLS and the upgrade request.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Largest message of a client.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Connections at once, upgraded or not: a bound on what strangers can hold.
@@ -127,7 +127,7 @@ impl Shared {
         let link = Link {
             stopping: self.stopping.clone(),
             time: self.time.clone(),
-            pen: self.journal.open(number, visit.model.clone(), knock),
+            pen: self.journal.open(number, visit, knock),
             orders,
         };
         let shared = self.clone();

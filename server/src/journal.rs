@@ -13,7 +13,7 @@ use talkwire_core::error::{Error, Kind, Result};
 
 use crate::redact::{self, Formats, Redactor};
 use crate::time::ServerTime;
-use crate::upgrade::{Knock, Refusal};
+use crate::upgrade::{Knock, Refusal, Visit};
 
 /// Bytes of lines that all sessions together keep in memory, roughly.
 const MEMORY_BYTES: usize = 32 << 20;
@@ -97,6 +97,18 @@ impl Entry {
     }
 }
 
+/// Watches sessions as they happen. Called on the server's threads: it must not block.
+pub(crate) trait Observe: std::fmt::Debug + Send + Sync {
+    /// A session began.
+    fn opened(&self, session: u64, dialect: &Arc<Dialect>, knock: &Knock);
+    /// A text frame, as it was on the wire.
+    fn frame(&self, session: u64, from: From, raw: &str);
+    /// A binary frame of the client.
+    fn binary(&self, session: u64);
+    /// It ended, as [`Summary::ended`] says.
+    fn ended(&self, session: u64, how: &str);
+}
+
 /// A session of a journal.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -126,6 +138,7 @@ impl Journal {
         dialect: Arc<Dialect>,
         redactor: Redactor,
         time: ServerTime,
+        observer: Option<Arc<dyn Observe>>,
     ) -> Result<Self> {
         if let Some(dir) = &dir {
             std::fs::create_dir_all(dir).map_err(|e| {
@@ -138,6 +151,7 @@ impl Journal {
             dialect,
             redactor,
             time,
+            observer,
             shelf: Mutex::default(),
         })))
     }
@@ -186,11 +200,12 @@ impl Journal {
     }
 
     /// Opens the pages of a session.
-    pub(crate) fn open(&self, number: u64, model: Option<String>, knock: &Knock) -> Pen {
+    pub(crate) fn open(&self, number: u64, visit: &Visit, knock: &Knock) -> Pen {
         let book = &self.0;
+        let dialect = visit.dialect.as_ref().unwrap_or(&book.dialect).clone();
         let pages = Pages {
             number,
-            model,
+            model: visit.model.clone(),
             opened_unix_ms: book.time.unix_ms(),
             ..Pages::default()
         };
@@ -205,17 +220,22 @@ impl Journal {
                 None
             }
         });
+        if let Some(observer) = &book.observer {
+            observer.opened(number, &dialect, knock);
+        }
         let mut pen = Pen {
+            number,
             book: book.clone(),
             kept,
             file,
             room,
             began: book.time.now(),
-            formats: Formats::new(&book.dialect),
+            formats: Formats::new(&dialect),
+            dialect,
         };
         let mut opened = book.redactor.knock(knock);
         opened["unix_ms"] = json!(book.time.unix_ms());
-        opened["dialect"] = json!(book.dialect.name());
+        opened["dialect"] = json!(pen.dialect.name());
         pen.note("opened", &opened);
         pen
     }
@@ -228,6 +248,7 @@ struct Book {
     dialect: Arc<Dialect>,
     redactor: Redactor,
     time: ServerTime,
+    observer: Option<Arc<dyn Observe>>,
     shelf: Mutex<Shelf>,
 }
 
@@ -313,26 +334,42 @@ impl Pages {
 /// Writes the pages of one session.
 #[derive(Debug)]
 pub(crate) struct Pen {
+    number: u64,
     book: Arc<Book>,
     kept: Arc<Kept>,
     file: Option<File>,
     room: usize,
     began: std::time::Instant,
     formats: Formats,
+    dialect: Arc<Dialect>,
 }
 
 impl Pen {
     /// A text frame of the client.
     pub(crate) fn client(&mut self, raw: &str) {
+        if let Some(observer) = &self.book.observer {
+            observer.frame(self.number, From::Client, raw);
+        }
         let (name, event) = redact::event(raw, self.formats.input, &self.book.redactor);
         self.write(From::Client, name, event);
     }
 
     /// A text frame of the server.
     pub(crate) fn server(&mut self, raw: &str) {
+        if let Some(observer) = &self.book.observer {
+            observer.frame(self.number, From::Server, raw);
+        }
         let (name, event) = redact::event(raw, self.formats.output, &self.book.redactor);
-        self.formats.learn(&name, raw, &self.book.dialect);
+        self.formats.learn(&name, raw, &self.dialect);
         self.write(From::Server, name, event);
+    }
+
+    /// A binary frame of the client.
+    pub(crate) fn binary(&mut self) {
+        if let Some(observer) = &self.book.observer {
+            observer.binary(self.number);
+        }
+        self.note("binary", &json!({"by": "client"}));
     }
 
     /// Something that nobody sent.
@@ -349,6 +386,9 @@ impl Pen {
             is_first
         };
         if is_first {
+            if let Some(observer) = &self.book.observer {
+                observer.ended(self.number, how);
+            }
             self.note(how, what);
         }
     }
@@ -385,12 +425,12 @@ mod tests {
 
     fn journal() -> Journal {
         let dialect = Dialect::default_dialect();
-        Journal::new(None, dialect, Redactor::default(), ServerTime::new()).expect("no files")
+        Journal::new(None, dialect, Redactor::default(), ServerTime::new(), None).expect("no files")
     }
 
     fn open(journal: &Journal, number: u64) -> Pen {
         let knock = Knock::new("ws://h/v1/realtime", Vec::new());
-        journal.open(number, None, &knock)
+        journal.open(number, &Visit::default(), &knock)
     }
 
     #[test]

@@ -41,6 +41,7 @@
 mod answering;
 mod backends;
 pub mod brain;
+pub mod cassette;
 mod clause;
 mod config;
 mod control;
@@ -59,6 +60,7 @@ mod io;
 mod items;
 mod jobs;
 mod journal;
+pub mod judge;
 mod local;
 mod mcp;
 mod outbox;

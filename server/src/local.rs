@@ -33,6 +33,20 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// assert!(server.url().starts_with("ws://127.0.0.1:"));
 /// server.stop();
 /// ```
+///
+/// With a page to look into it, and its journal:
+///
+/// ```
+/// # fn look() -> talkwire_core::Result<()> {
+/// use talkwire_server::{Config, LocalServer};
+/// let server = LocalServer::start(Config::new().profile("openai").control(0))?;
+/// println!("{} {}", server.url(), server.control_url().unwrap_or_default());
+/// println!("{:?}", server.journal().sessions());
+/// server.stop();
+/// # Ok(())
+/// # }
+/// # look().unwrap();
+/// ```
 #[derive(Debug)]
 pub struct LocalServer {
     url: String,
@@ -53,7 +67,7 @@ impl LocalServer {
         let plan = Plan::new(&config)?;
         let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let scheme = if acceptor.is_some() { "wss" } else { "ws" };
-        let listener = listen(&config)?;
+        let listener = listen(&config.listen, config.allow_remote)?;
         let address = listener
             .local_addr()
             .map_err(|e| Error::new(Kind::Io, format!("the listening socket: {e}")))?;
@@ -63,6 +77,7 @@ impl LocalServer {
             plan.dialect().clone(),
             Redactor::new(config.api_key.clone()),
             time.clone(),
+            config.observer.clone(),
         )?;
         let control = config.control.map(control::listen).transpose()?;
         // The last step that can fail: a runtime cannot be thrown away inside another one.
@@ -149,7 +164,8 @@ impl Drop for LocalServer {
     }
 }
 
-fn runtime() -> Result<Runtime> {
+/// The threads of a server.
+pub(crate) fn runtime() -> Result<Runtime> {
     let number = Arc::new(AtomicUsize::new(0));
     Builder::new_multi_thread()
         .worker_threads(1)
@@ -169,23 +185,23 @@ fn block_sigpipe() {
         .expect("blocking a valid signal cannot fail");
 }
 
-fn listen(config: &Config) -> Result<TcpListener> {
+/// Takes an address and a port.
+pub(crate) fn listen(address: &str, allow_remote: bool) -> Result<TcpListener> {
     let wrong = |why: String| {
-        let message = format!("cannot listen on `{}`: {why}", config.listen);
+        let message = format!("cannot listen on `{address}`: {why}");
         Error::new(Kind::Argument, message)
     };
-    let addresses: Vec<SocketAddr> = config
-        .listen
+    let addresses: Vec<SocketAddr> = address
         .to_socket_addrs()
         .map_err(|e| wrong(format!("expected ADDRESS:PORT ({e})")))?
         .collect();
     let is_remote = |address: &SocketAddr| !address.ip().is_loopback();
-    if !config.allow_remote && addresses.iter().any(is_remote) {
+    if !allow_remote && addresses.iter().any(is_remote) {
         let why = "other machines could reach it, which has to be allowed explicitly";
         return Err(wrong(why.to_owned()));
     }
     let failed = |e| {
-        let message = format!("cannot listen on `{}`: {e}", config.listen);
+        let message = format!("cannot listen on `{address}`: {e}");
         Error::new(Kind::Io, message)
     };
     let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;

@@ -214,6 +214,9 @@ where
         if let PeerInput::Frame(raw) = &input {
             self.pen.client(raw);
         }
+        if matches!(input, PeerInput::Binary) {
+            self.pen.binary();
+        }
         self.peer.handle(self.time.now(), input, &mut effects);
         for moment in self.peer.take_fired() {
             self.pen.note("fault", &json!({ "at": moment }));

@@ -67,7 +67,7 @@ impl Knock {
         }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let is = |header: &&(String, String)| header.0.eq_ignore_ascii_case(name);
         self.headers
             .iter()
@@ -84,7 +84,7 @@ impl Knock {
         self.offered().any(|offer| offer == protocol)
     }
 
-    fn query_value(&self, key: &str) -> Option<String> {
+    pub(crate) fn query_value(&self, key: &str) -> Option<String> {
         let pairs = self
             .query
             .split('&')

@@ -1,11 +1,13 @@
 //! The local server over real sockets, judged by a raw client.
 
 mod audio;
+mod cassette;
 mod common;
 mod control;
 mod doors;
 mod errors;
 mod faults;
+mod judge;
 mod mcp;
 mod stand_in;
 mod text;
