@@ -21,6 +21,14 @@ pub(crate) enum Command {
     Call(Call),
     /// Hear and see one spoken call on a local server; needs no account and no network
     Demo(Demo),
+    /// Pass sessions on to a server and put them on tape
+    Record(Record),
+    /// Serve sessions from a tape
+    Replay(Replay),
+    /// Ask a server for everything and report which rules of the protocol it breaks
+    CheckServer(CheckServer),
+    /// Serve a client and report which rules of the protocol it breaks
+    CheckClient(CheckClient),
 }
 
 /// `talkwire serve`.
@@ -183,6 +191,95 @@ pub(crate) enum Lang {
     Ru,
     /// English
     En,
+}
+
+/// `talkwire record`.
+#[derive(Debug, Group)]
+pub(crate) struct Record {
+    /// Server to pass sessions on to: ws:// or wss://
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: String,
+    /// Directory of the cassette; sessions that are there already stay
+    #[arg(long, value_name = "DIR", default_value = "talkwire-cassette")]
+    pub(crate) out: PathBuf,
+    /// Dialect that says how audio is to be read: a built-in name, or the path of a JSON table
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) dialect: Option<String>,
+    /// Certificates to trust beside those of the system (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+/// `talkwire replay`.
+#[derive(Debug, Group)]
+pub(crate) struct Replay {
+    /// Directory of a cassette, or one of its .jsonl files
+    pub(crate) cassette: PathBuf,
+    /// Without the pauses of the tape
+    #[arg(long)]
+    pub(crate) instant: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
+}
+
+/// Where clients come in.
+#[derive(Debug, Group)]
+pub(crate) struct Door {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: String,
+    /// Allow an address that other machines can reach
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+/// `talkwire check-server`.
+#[derive(Debug, Group)]
+pub(crate) struct CheckServer {
+    /// Server to check: ws:// or wss://
+    pub(crate) url: String,
+    /// Dialect that it is said to speak: a built-in name, or the path of a JSON table
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) dialect: Option<String>,
+    /// Environment variable that holds the credential; default: that of the dialect
+    #[arg(long, value_name = "NAME")]
+    pub(crate) api_key_env: Option<String>,
+    /// Model; a short name is completed by --folder
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Folder of the model
+    #[arg(long)]
+    pub(crate) folder: Option<String>,
+    /// Certificates to trust beside those of the system (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Seconds that an answer may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub(crate) patience: u64,
+    /// Print the report as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `talkwire check-client`.
+#[derive(Debug, Group)]
+pub(crate) struct CheckClient {
+    /// Report after so many sessions, or when stopped
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) sessions: usize,
+    /// Dialect to speak: a built-in name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Script to follow (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+    /// Print the report as one line of JSON, the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) door: Door,
 }
 
 /// What is shown.

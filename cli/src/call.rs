@@ -105,7 +105,7 @@ fn outcome(
 // ---- whom to call -------------------------------------------------------------------------------
 
 /// The text of a table's file, or a name as it is.
-fn dialect_table(name_or_path: &str) -> Result<String> {
+pub(crate) fn dialect_table(name_or_path: &str) -> Result<String> {
     if Dialect::named(name_or_path).is_some() {
         return Ok(name_or_path.to_owned());
     }
@@ -122,7 +122,8 @@ fn dialect_table(name_or_path: &str) -> Result<String> {
         .map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))
 }
 
-fn dialect(table: Option<&str>) -> Result<std::sync::Arc<Dialect>> {
+/// The dialect of a name or of a table's text; the default one otherwise.
+pub(crate) fn dialect(table: Option<&str>) -> Result<std::sync::Arc<Dialect>> {
     match table {
         None => Ok(Dialect::default_dialect()),
         Some(table) => match Dialect::named(table) {
@@ -177,14 +178,18 @@ fn client(args: &Call, table: Option<&str>) -> Result<Client> {
         client = client.key(credential(variable).ok_or_else(missing)?);
     }
     if let Some(path) = &args.ca {
-        let pem = std::fs::read(path)
-            .map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))?;
-        client = client.extra_ca(pem);
+        client = client.extra_ca(file(path)?);
     }
     Ok(client)
 }
 
-fn credential(variable: &str) -> Option<String> {
+/// The bytes of a file that an option names.
+pub(crate) fn file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))
+}
+
+/// What an environment variable holds, unless it is empty.
+pub(crate) fn credential(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|key| !key.is_empty())
 }
 

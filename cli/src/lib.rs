@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `args` | the command line |
-//! | `serve`, `call`, `demo` | the three commands |
+//! | `serve`, `call`, `demo`, `cassette`, `check` | the commands |
 //! | `talk` | one conversation as it happens: audio out and in, and a record of everything |
 //! | `captions` | what people see meanwhile, on stderr |
 //! | `report` | the JSON result and the exit codes |
@@ -14,6 +14,8 @@ mod args;
 mod artifacts;
 mod call;
 mod captions;
+mod cassette;
+mod check;
 mod demo;
 mod report;
 mod serve;
@@ -44,6 +46,10 @@ pub fn run(args: impl IntoIterator<Item = String>, stop: &Stop) -> i32 {
         Command::Serve(serve) => serve::run(&serve, stop),
         Command::Call(call) => call::run(&call, stop),
         Command::Demo(demo) => demo::run(&demo, stop),
+        Command::Record(record) => cassette::record(&record, stop),
+        Command::Replay(replay) => cassette::replay(&replay, stop),
+        Command::CheckServer(check) => check::server(&check),
+        Command::CheckClient(check) => check::client(&check, stop),
     }
 }
 

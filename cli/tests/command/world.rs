@@ -55,8 +55,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::of(&[&["serve"], args].concat())
+    }
+
+    /// Another command that listens.
+    pub(crate) fn of(args: &[&str]) -> Self {
         let mut child = talkwire()
-            .arg("serve")
             .args(args)
             .stdout(Stdio::piped())
             .spawn()
@@ -79,6 +83,11 @@ impl Server {
     /// The next line after the first.
     pub(crate) fn next_line(&self) -> String {
         self.rest.recv().expect("another line")
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
     }
 
     /// Sends a signal and waits for the end.
