@@ -1,0 +1,75 @@
+"""The five lines of the README are true in each language."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import talkwire
+from helpers import say_text, until
+
+ROOT = Path(__file__).parents[2]
+
+
+def block(language: str) -> str:
+    """The code of that language in the section of the local server."""
+    section = (ROOT / "README.md").read_text().split("\n## Local server\n")[1].split("\n## ")[0]
+    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    assert found is not None, language
+    assert len(found[1].splitlines()) == 5, found[1]
+    return found[1]
+
+
+def stands_in(text: str, path: str) -> None:
+    """Whether the lines stand in a file that a test runs, one after another."""
+    lines = [line.strip() for line in text.splitlines()]
+    inside = [line.strip().removeprefix("///").strip() for line in (ROOT / path).open()]
+    starts = range(len(inside) - len(lines) + 1)
+    assert any(inside[at : at + len(lines)] == lines for at in starts), f"{path}: {text}"
+
+
+def test_the_lines_of_rust_and_c_stand_in_what_tests_run() -> None:
+    stands_in(block("rust"), "server/src/local.rs")
+    stands_in(block("c"), "tests/c/int_readme_local_server.c")
+
+
+def test_the_lines_of_python_run() -> None:
+    def my_agent(url: str, words: str) -> str:
+        async def ask() -> str:
+            async with talkwire.connect(url, dialect="openai") as connection:
+                await connection.session.update(session={"output_modalities": ["text"]})
+                await say_text(connection, words)
+                events = await until(connection, "response.done")
+                return "".join(e.delta for e in events if e.type == "response.output_text.delta")
+
+        return asyncio.run(ask())
+
+    names = {"my_agent": my_agent}
+    exec(block("python"), names)  # noqa: S102
+    names["test_my_agent"]()
+
+
+def test_the_lines_of_the_shell_run(tmp_path: Path) -> None:
+    command = tmp_path / "talkwire"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m talkwire "$@"\n')
+    command.chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    lines = block("sh").replace("8089", str(port))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", lines],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert "response.done" in done.stdout, done
