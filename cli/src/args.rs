@@ -46,15 +46,18 @@ pub(crate) struct Serve {
     /// Script to follow (YAML)
     #[arg(long, value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
-    /// What answers: echo, loop or script; default: script with a script that has turns, else echo
+    /// What answers: echo, loop, script or http:URL; default: script with a script that has turns, else echo
     #[arg(long, value_name = "NAME")]
     pub(crate) brain: Option<String>,
-    /// What hears: script, dtmf, none or exec:COMMAND; default: script
+    /// What hears: script, dtmf, none, exec:COMMAND or http:URL; default: script
     #[arg(long, value_name = "NAME")]
     pub(crate) ears: Option<String>,
-    /// What speaks: tone, wav, dtmf or exec:COMMAND; default: wav with a script, else tone
+    /// What speaks: tone, wav, dtmf, exec:COMMAND or http:URL; default: wav with a script, else tone
     #[arg(long, value_name = "NAME")]
     pub(crate) voice: Option<String>,
+    /// Faults to make (YAML or JSON); may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fault: Vec<PathBuf>,
     /// The only credential to accept; without it any or none is accepted
     #[arg(long, value_name = "KEY")]
     pub(crate) api_key: Option<String>,

@@ -56,6 +56,9 @@ fn config(args: &Serve) -> Config {
     if let Some(name) = &args.voice {
         config = config.voice(name);
     }
+    for path in &args.fault {
+        config = config.fault_file(path);
+    }
     if let Some(key) = &args.api_key {
         config = config.api_key(key);
     }

@@ -160,6 +160,15 @@ impl Peer {
         request
     }
 
+    /// Ends the response that began last: a fault says that a quota is used up.
+    pub(crate) fn exceed_limit(&mut self, now: Instant, fx: &mut PeerEffects) {
+        if let Some(at) = self.answering.runs.len().checked_sub(1) {
+            let message = "Rate limit reached. Try again later.".to_owned();
+            let ending = Ending::Refused("rate_limit_exceeded".to_owned(), message);
+            self.finish(now, at, &ending, fx);
+        }
+    }
+
     /// Ends the response in the conversation, if one runs.
     pub(crate) fn interrupt(&mut self, now: Instant, ending: &Ending, fx: &mut PeerEffects) {
         if let Some(at) = self.answering.default_run() {

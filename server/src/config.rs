@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::faults::Fault;
 use crate::pace::Pacing;
 
 /// Settings of a [`LocalServer`](crate::LocalServer); each has a default.
@@ -27,6 +28,14 @@ pub struct Config {
     pub(crate) journal: Option<PathBuf>,
     pub(crate) control: Option<u16>,
     pub(crate) observer: Option<std::sync::Arc<dyn crate::journal::Observe>>,
+    pub(crate) faults: Vec<FaultSource>,
+}
+
+/// Where a fault comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum FaultSource {
+    One(Fault),
+    File(PathBuf),
 }
 
 /// Where a script comes from.
@@ -65,6 +74,7 @@ impl Default for Config {
             journal: None,
             control: None,
             observer: None,
+            faults: Vec::new(),
         }
     }
 }
@@ -208,7 +218,21 @@ impl Config {
         self
     }
 
-    /// Seed of all identifiers. Default: 1.
+    /// Lets this go wrong in each session, beside what the script says. May be repeated.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(FaultSource::One(fault));
+        self
+    }
+
+    /// Lets go wrong what this file says: YAML or JSON, a list of faults. May be repeated.
+    #[must_use]
+    pub fn fault_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.faults.push(FaultSource::File(path.into()));
+        self
+    }
+
+    /// Seed of all identifiers, and of the chance in faults. Default: 1.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::TcpListener as StdListener;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::doorway::{self, Doorway};
 use crate::emulate::Emulated;
-use crate::faults::{Action, Fault, Faults, Moment};
+use crate::faults::{Door, DoorTurn, Fault, Faults};
 use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::session::{self, Link, Order};
@@ -67,7 +67,7 @@ impl Shared {
         time: ServerTime,
         journal: Journal,
     ) -> Self {
-        let faults = Faults::new(plan.faults());
+        let faults = Faults::new(plan.faults(), plan.seed(), Instant::now());
         Self {
             plan,
             acceptor: acceptor.map(Acceptor),
@@ -115,8 +115,8 @@ impl Shared {
         }
     }
 
-    fn connect_fault(&self) -> Option<Action> {
-        locked(&self.connect_faults).due(Moment::Connect)
+    fn door(&self) -> Door {
+        locked(&self.connect_faults).door(Instant::now())
     }
 
     /// Opens a session: its number, and what it has beside its socket and its peer.
@@ -185,8 +185,8 @@ pub(crate) async fn serve(listener: StdListener, shared: Arc<Shared>) {
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
                     // Here, not in the task: faults count connections in their order.
-                    let fault = shared.connect_fault();
-                    connections.spawn(connection(stream, fault, shared.clone()));
+                    let door = shared.door();
+                    connections.spawn(connection(stream, door, shared.clone()));
                 }
                 // Out of file descriptors, mostly: wait for some to be freed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -199,21 +199,23 @@ pub(crate) async fn serve(listener: StdListener, shared: Arc<Shared>) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, fault: Option<Action>, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, door: Door, shared: Arc<Shared>) {
     // Small frames matter more than full packets; failing to say so is no reason to refuse.
     let _ = stream.set_nodelay(true);
-    let refusal = match fault {
-        Some(Action::Hang) => {
-            let mut stopping = shared.stopping.clone();
-            // The stream stays open until then.
-            stopped(&mut stopping).await;
-            return;
-        }
-        Some(Action::Http(status)) => Some(Refusal::new(status, "fault", "The script says so.")),
-        Some(_) => return,
-        None => None,
-    };
     let mut stopping = shared.stopping.clone();
+    tokio::select! {
+        () = tokio::time::sleep(door.wait) => {}
+        () = stopped(&mut stopping) => return,
+    }
+    let refusal = match door.turn {
+        // The stream stays open until then.
+        DoorTurn::Wait => return stopped(&mut stopping).await,
+        DoorTurn::Away => return,
+        DoorTurn::Status(status) => {
+            Some(Refusal::new(status, "fault", "A fault that was asked for."))
+        }
+        DoorTurn::In => None,
+    };
     let Some(acceptor) = shared.acceptor.as_ref().map(|a| a.0.clone()) else {
         return upgrade(stream, shared, refusal).await;
     };

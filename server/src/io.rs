@@ -116,6 +116,10 @@ pub enum PeerEffect {
         /// Reason, at most 123 bytes.
         reason: String,
     },
+    /// Let what comes after this leave no earlier than after this time (only faults do).
+    Hold(Duration),
+    /// From now on wait so long before each frame of the client is read (only faults do).
+    SlowRead(Duration),
     /// Vanish without a closing handshake. The last effect of a peer.
     Drop,
     /// Keep the connection but never read or write again. The last effect of a peer.

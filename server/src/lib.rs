@@ -87,7 +87,7 @@ pub mod voice;
 pub use backends::Backends;
 pub use config::Config;
 pub use emulate::Emulated;
-pub use faults::{Action, CloseWith, Fault, When};
+pub use faults::{Action, CloseWith, DelayBy, ErrorWith, Fault, When};
 pub use io::{Clock, HttpJob, Job, JobId, PeerEffect, PeerEffects, PeerInput};
 pub use journal::{Entry, From, Journal, Summary};
 pub use local::LocalServer;

@@ -7,7 +7,7 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::{Ids, ServerEvent};
 
 use crate::emulate::Mask;
-use crate::faults::{Fault, Faults, Moment, Verdict};
+use crate::faults::{ErrorWith, Fault, Faults, Moment, Verdict};
 use crate::io::{PeerEffect, PeerEffects};
 
 /// The way out of one peer.
@@ -18,7 +18,21 @@ pub(crate) struct Outbox {
     pub(crate) mask: Mask,
     faults: Faults,
     fired: Vec<String>,
+    now: Instant,
+    /// A fault wants the session to expire.
+    expires: bool,
     ended: bool,
+}
+
+/// What faults make of an event that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It is to be handled.
+    Welcome,
+    /// It was answered, or never seen.
+    Refused,
+    /// A quota is used up.
+    Limited,
 }
 
 impl Outbox {
@@ -27,8 +41,10 @@ impl Outbox {
             dialect,
             ids,
             mask,
+            now: faults.began(),
             faults,
             fired: Vec::new(),
+            expires: false,
             ended: false,
         }
     }
@@ -63,8 +79,9 @@ impl Outbox {
         }
     }
 
-    /// Tells the mask the time and sends what it held back until now.
+    /// Notes the time and sends what the mask held back until now.
     pub(crate) fn tick(&mut self, now: Instant, fx: &mut PeerEffects) {
+        self.now = now;
         for event in self.mask.tick(now) {
             self.put(&event, fx);
         }
@@ -79,24 +96,62 @@ impl Outbox {
         let Some(frame) = self.dialect.encode_server(event, &event_id) else {
             return;
         };
-        let verdict = self.faults.at(Moment::Sent(event.name()), Some(&frame));
-        if verdict.is_none() {
-            fx.push(PeerEffect::Send(frame));
-        } else {
-            self.fired.push(format!("sent {}", event.name()));
+        match self
+            .faults
+            .at(self.now, Moment::Sent(event.name()), Some(&frame))
+        {
+            None => fx.push(PeerEffect::Send(frame)),
+            Some(verdict) => {
+                self.fired.push(format!("sent {}", event.name()));
+                self.carry_out(verdict, None, fx);
+            }
         }
-        self.carry_out(verdict, fx);
     }
 
     /// Lets faults act on an event of the client before it is handled.
-    pub(crate) fn received(&mut self, name: &str, fx: &mut PeerEffects) {
-        if !self.ended {
-            let verdict = self.faults.at(Moment::Received(name), None);
-            if verdict.is_some() {
-                self.fired.push(format!("received {name}"));
-            }
-            self.carry_out(verdict, fx);
+    pub(crate) fn received(
+        &mut self,
+        name: &str,
+        event_id: Option<&str>,
+        fx: &mut PeerEffects,
+    ) -> Arrival {
+        let verdict = self.faults.at(self.now, Moment::Received(name), None);
+        let Some(mut verdict) = verdict.filter(|_| !self.ended) else {
+            return Arrival::Welcome;
+        };
+        self.fired.push(format!("received {name}"));
+        // A response that was asked for tells by itself that it failed.
+        let fails_itself = verdict.is_limited && name == "response.create";
+        verdict.is_limited &= !fails_itself;
+        let is_answered = verdict.is_refused || verdict.is_limited;
+        self.carry_out(verdict, event_id, fx);
+        if self.ended || is_answered {
+            return Arrival::Refused;
         }
+        if fails_itself {
+            Arrival::Limited
+        } else {
+            Arrival::Welcome
+        }
+    }
+
+    /// Lets faults act whose time has come.
+    pub(crate) fn let_faults_act(&mut self, fx: &mut PeerEffects) {
+        if let Some(verdict) = self.faults.time(self.now) {
+            self.fired.push("a time".to_owned());
+            self.carry_out(verdict, None, fx);
+        }
+    }
+
+    /// When the mask or a fault has something to do.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        let wakes = [self.mask.deadline(), self.faults.wake()];
+        wakes.into_iter().flatten().min()
+    }
+
+    /// Whether a fault wants the session to expire; it says so once.
+    pub(crate) fn take_expiry(&mut self) -> bool {
+        std::mem::take(&mut self.expires)
     }
 
     /// Ends the connection with a closing handshake.
@@ -113,13 +168,25 @@ impl Outbox {
         self.ended = true;
     }
 
-    fn carry_out(&mut self, verdict: Option<Verdict>, fx: &mut PeerEffects) {
-        let Some(verdict) = verdict else {
-            return;
-        };
-        for effect in verdict.effects {
-            fx.push(effect);
+    fn carry_out(&mut self, verdict: Verdict, event_id: Option<&str>, fx: &mut PeerEffects) {
+        verdict
+            .before
+            .into_iter()
+            .for_each(|effect| fx.push(effect));
+        if let Some(frame) = verdict.event {
+            fx.push(PeerEffect::Send(frame));
         }
-        self.ended |= verdict.ends;
+        verdict.after.into_iter().for_each(|effect| fx.push(effect));
+        let limit = verdict.is_limited.then(ErrorWith::rate_limit);
+        for error in verdict.errors.into_iter().chain(limit) {
+            let id = self.ids.next("event");
+            let frame = self.dialect.encode_server(&error.event(event_id), &id);
+            fx.push(PeerEffect::Send(frame.expect("every dialect has errors")));
+        }
+        self.expires |= verdict.expires;
+        if let Some(end) = verdict.end {
+            fx.push(end);
+            self.ended = true;
+        }
     }
 }

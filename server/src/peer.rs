@@ -19,7 +19,7 @@ use crate::hearing::Hearer;
 use crate::io::{Clock, PeerEffect, PeerEffects, PeerInput};
 use crate::jobs::Jobs;
 use crate::mcp::{Mcp, McpServers};
-use crate::outbox::Outbox;
+use crate::outbox::{Arrival, Outbox};
 use crate::pace::Pacing;
 use crate::response::Ending;
 use crate::settings::{Circumstances, Settings};
@@ -106,7 +106,12 @@ impl Peer {
         let hearer = Hearer::new(&settings);
         let mask = Mask::new(&setup.emulate, setup.dialect.clone());
         Self {
-            out: Outbox::new(setup.dialect, ids, Faults::new(&setup.faults), mask),
+            out: Outbox::new(
+                setup.dialect,
+                ids,
+                Faults::new(&setup.faults, setup.seed, now),
+                mask,
+            ),
             settings,
             talk: Conversation::default(),
             hearer,
@@ -126,7 +131,11 @@ impl Peer {
             return;
         }
         self.out.tick(now, fx);
+        if !matches!(input, PeerInput::Open) {
+            self.out.let_faults_act(fx);
+        }
         match input {
+            _ if self.out.has_ended() => {}
             PeerInput::Open => self.open(fx),
             PeerInput::Frame(raw) => self.frame(now, &raw, fx),
             PeerInput::Binary => {
@@ -143,6 +152,9 @@ impl Peer {
         if !self.out.has_ended() {
             self.advance(now, fx);
         }
+        if self.out.take_expiry() && !self.out.has_ended() {
+            self.expire(now, fx);
+        }
         if self.out.has_ended() {
             self.jobs.stop_all(fx);
         }
@@ -153,9 +165,8 @@ impl Peer {
         if self.out.has_ended() {
             return None;
         }
-        let wakes = [self.answering.wake(), self.out.mask.deadline()];
-        let wakes = wakes.into_iter().flatten();
-        Some(wakes.fold(self.expires.0, Instant::min))
+        let wakes = [self.answering.wake(), self.out.wake(), Some(self.expires.0)];
+        wakes.into_iter().flatten().min()
     }
 
     /// Whether the peer has said its last word.
@@ -219,10 +230,11 @@ impl Peer {
             ClientFrame::Append(_) => talkwire_core::wire::client::APPEND,
             ClientFrame::Fields { name, .. } => name,
         };
-        self.out.received(name, fx);
-        if self.out.has_ended() {
-            return;
-        }
+        let is_limited = match self.out.received(name, event_id.as_deref(), fx) {
+            Arrival::Refused => return,
+            Arrival::Limited => true,
+            Arrival::Welcome => false,
+        };
         let most = dialect.table().limits.event_id_max as usize;
         let judged = match decoded.event {
             _ if event_id.as_ref().is_some_and(|id| id.len() > most) => {
@@ -247,8 +259,10 @@ impl Peer {
                 Err(problem) => Err(problem),
             },
         };
-        if let Err(problem) = judged {
-            self.out.send(&problem.into_event(event_id), fx);
+        match judged {
+            Err(problem) => self.out.send(&problem.into_event(event_id), fx),
+            Ok(()) if is_limited => self.exceed_limit(now, fx),
+            Ok(()) => {}
         }
     }
 

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use talkwire_core::dialect::Dialect;
-use talkwire_core::error::Result;
+use talkwire_core::error::{Error, Kind, Result};
 
 use crate::backends::{Backends, Names};
-use crate::config::{Config, ScriptSource};
+use crate::config::{Config, FaultSource, ScriptSource};
 use crate::emulate::Emulated;
 use crate::faults::Fault;
 use crate::io::Clock;
 use crate::pace::Pacing;
 use crate::peer::{Peer, Setup};
-use crate::script::Script;
+use crate::script::{self, Script};
 use crate::upgrade::{Rules, Visit};
 
 /// Long enough that two frames a client sends in one go arrive before the first is answered.
@@ -27,6 +27,7 @@ pub struct Plan {
     dialect: Arc<Dialect>,
     script: Script,
     names: Names,
+    faults: Vec<Fault>,
     rules: Rules,
     lifetime: Option<Duration>,
     pacing: Pacing,
@@ -46,6 +47,7 @@ impl Plan {
             }
         };
         let names = Names::new(config, &script)?;
+        let faults = faults_of(config, &script)?;
         let limits = &dialect.table().limits;
         let rules = Rules {
             dialect: dialect.clone(),
@@ -61,6 +63,7 @@ impl Plan {
             seed: config.seed,
             dialect,
             names,
+            faults,
             rules,
             script,
         })
@@ -81,9 +84,14 @@ impl Plan {
         self.script.emulate.contains(&what)
     }
 
-    /// The faults of the script.
+    /// What is to go wrong.
     pub fn faults(&self) -> &[Fault] {
-        &self.script.faults
+        &self.faults
+    }
+
+    /// Seed of identifiers and chance.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The machine of session `number` (from 0), which begins at `now`.
@@ -97,7 +105,7 @@ impl Plan {
             is_withdrawn: visit.is_withdrawn,
             is_bad_model: visit.is_bad_model,
             backends: self.backends(),
-            faults: self.script.faults.clone(),
+            faults: self.faults.clone(),
             emulate: self.script.emulate.clone(),
             mcp: self.script.mcp.clone(),
             pacing: self.pacing,
@@ -115,6 +123,21 @@ impl Plan {
     fn backends(&self) -> Backends {
         self.names.make(&self.script)
     }
+}
+
+fn faults_of(config: &Config, script: &Script) -> Result<Vec<Fault>> {
+    let mut faults = script.faults.clone();
+    for source in &config.faults {
+        match source {
+            FaultSource::File(path) => faults.extend(script::read_faults(path)?),
+            FaultSource::One(fault) => {
+                let wrong = |why| Error::new(Kind::Config, format!("a fault: {why}"));
+                fault.check().map_err(wrong)?;
+                faults.push(fault.clone());
+            }
+        }
+    }
+    Ok(faults)
 }
 
 fn dialect_of(config: &Config) -> Result<Arc<Dialect>> {

@@ -13,18 +13,17 @@ use std::time::Duration;
 use serde_saphyr::{Location, Spanned};
 use talkwire_core::audio::wav::Wav;
 use talkwire_core::error::{Error, Kind, Result};
-use talkwire_core::wire::EventType;
-use talkwire_core::wire::names::is_client_event;
 
 use crate::backends::Told;
 use crate::brain::{Act, Clip, Step};
 use crate::ears::Heard;
 use crate::emulate::Emulated;
-use crate::faults::{Action, Fault};
+use crate::faults::Fault;
 use crate::mcp::{McpCall, McpServer, McpServers};
 use crate::pace::Pacing;
 use model::{
-    EarsKey, HeardLine, RawMcpCall, RawMcpServer, RawScript, RawStep, RawTurn, Say, WhenTurn,
+    EarsKey, FaultsKey, HeardLine, RawMcpCall, RawMcpServer, RawScript, RawStep, RawTurn, Say,
+    WhenTurn,
 };
 pub(crate) use pattern::Pattern;
 
@@ -83,11 +82,7 @@ impl Script {
     pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Self> {
         let source = Source { name, base };
         // A file of comments, or an empty one, is a script that says nothing.
-        let raw: Option<RawScript> = serde_saphyr::from_str(text).map_err(|error| {
-            let place = error.location().unwrap_or(Location::UNKNOWN);
-            let text = error.without_snippet().to_string();
-            source.error(place, first_line(&text))
-        })?;
+        let raw: Option<RawScript> = source.parse(text)?;
         source.check(raw.unwrap_or_default())
     }
 }
@@ -100,6 +95,14 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    fn parse<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T> {
+        serde_saphyr::from_str(text).map_err(|error| {
+            let place = error.location().unwrap_or(Location::UNKNOWN);
+            let text = error.without_snippet().to_string();
+            self.error(place, first_line(&text))
+        })
+    }
+
     fn error(&self, place: Location, message: &str) -> Error {
         let name = self.name.display();
         let message = match place.line() {
@@ -237,55 +240,22 @@ impl Source<'_> {
     }
 
     fn fault(&self, raw: Spanned<Fault>) -> Result<Fault> {
-        let place = raw.referenced;
-        let fault = raw.value;
-        let wrong = |message: String| Err(self.error(place, &message));
-        if fault.when.moments() != 1 {
-            return wrong("expected one of `sent`, `received` and `connect`".to_owned());
-        }
-        if fault.when.count == 0 {
-            return wrong("expected a `count` of at least 1".to_owned());
-        }
-        let is_sent = |name: &&String| EventType::from_name(name) != EventType::Unknown;
-        if let Some(name) = fault.when.sent.as_ref().filter(|name| !is_sent(name)) {
-            return wrong(format!(
-                "expected the name of a server event, found `{name}`"
-            ));
-        }
-        let is_received = |name: &&String| is_client_event(name);
-        if let Some(name) = fault
-            .when
-            .received
-            .as_ref()
-            .filter(|name| !is_received(name))
-        {
-            return wrong(format!(
-                "expected the name of a client event, found `{name}`"
-            ));
-        }
-        let at_door = matches!(fault.action, Action::Hang | Action::Drop | Action::Http(_));
-        if fault.when.connect && !at_door {
-            return wrong("at `connect` expected `hang`, `drop` or `http`".to_owned());
-        }
-        match &fault.action {
-            Action::Http(_) if !fault.when.connect => {
-                wrong("`http` is possible at `connect` only".to_owned())
-            }
-            Action::Http(status) if !(400..=599).contains(status) => wrong(format!(
-                "expected an HTTP status of 400 to 599, found {status}"
-            )),
-            Action::Close(with) if !is_sendable(with.code()) => wrong(format!(
-                "expected a close code that may be sent (1000-1003, 1007-1014, 3000-4999), \
-                 found {}; 1005 and 1006 mean that none came: use `drop`",
-                with.code()
-            )),
-            _ => Ok(fault),
-        }
+        let checked = raw.value.check();
+        checked.map_err(|why| self.error(raw.referenced, &why))?;
+        Ok(raw.value)
     }
 }
 
-const fn is_sendable(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+/// Reads a file of faults: a list of them, or a map with the key `faults`.
+pub(crate) fn read_faults(path: &Path) -> Result<Vec<Fault>> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let message = format!("cannot read the faults {}: {e}", path.display());
+        Error::new(Kind::Config, message)
+    })?;
+    let base = path.parent().unwrap_or_else(|| Path::new("."));
+    let source = Source { name: path, base };
+    let raw: FaultsKey = source.parse(&text)?;
+    raw.0.into_iter().map(|fault| source.fault(fault)).collect()
 }
 
 /// Arguments of a call as JSON text; a text of the script is sent as it is.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::driver::stopped;
 use crate::exec;
-use crate::faults::{self, Action, Fault};
+use crate::faults::{Action, Fault, When};
 use crate::io::{Job, JobId, PeerEffect, PeerEffects, PeerInput};
 use crate::journal::Pen;
 use crate::peer::Peer;
@@ -87,11 +87,22 @@ struct Driver<S> {
     effects: PeerEffects,
     stream: SplitStream<WebSocketStream<S>>,
     writer: Option<JoinHandle<Option<Sink<S>>>>,
-    outgoing: Option<mpsc::UnboundedSender<Message>>,
+    outgoing: Option<mpsc::UnboundedSender<Outgoing>>,
+    /// What is sent leaves no earlier.
+    held_until: Option<Instant>,
+    /// How long each frame of the client waits, and until when the next one does.
+    slow_read: Option<(Duration, Instant)>,
     unsent: Arc<Unsent>,
     jobs: HashMap<JobId, AbortHandle>,
     news: mpsc::Sender<(JobId, News)>,
     last: Option<Last>,
+}
+
+/// What the writer does next.
+#[derive(Debug)]
+enum Outgoing {
+    Write(Message),
+    Wait(Instant),
 }
 
 /// Bytes that wait to be written.
@@ -126,6 +137,8 @@ where
         stream,
         writer: Some(tokio::spawn(write(sink, queue, unsent.clone()))),
         outgoing: Some(outgoing),
+        held_until: None,
+        slow_read: None,
         unsent,
         jobs: HashMap::new(),
         news,
@@ -157,10 +170,18 @@ where
             let deadline = self.time.real(deadline);
             let is_full = self.unsent.bytes.load(Ordering::Acquire) > HIGH_WATER_BYTES;
             let writer = self.writer.as_mut().expect("it is taken at the end only");
+            let read_at = self.slow_read.map(|(_, at)| at);
+            let is_read_due = read_at.is_none_or(|at| at <= Instant::now());
             tokio::select! {
-                message = self.stream.next() => if let Some(input) = self.read(message) {
-                    return input;
-                },
+                message = self.stream.next(), if is_read_due => {
+                    if let Some((wait, at)) = &mut self.slow_read {
+                        *at = Instant::now() + *wait;
+                    }
+                    if let Some(input) = self.read(message) {
+                        return input;
+                    }
+                }
+                () = sleep_until(read_at), if !is_read_due => {}
                 Some((job, news)) = told.recv() => match news {
                     News::Piece(piece) => return PeerInput::JobProgress { job, piece },
                     News::Done(outcome) => {
@@ -243,14 +264,9 @@ where
                 self.peer.plant(fault);
             }
             Order::Now(action) => {
-                self.pen.note("fault", &json!({"at": "now"}));
-                let verdict = faults::verdict(&action, None);
-                for effect in verdict.effects {
-                    self.carry_out(effect);
-                }
-                if verdict.ends {
-                    self.step(PeerInput::Gone);
-                }
+                // Its time is the beginning of the session, which has passed.
+                self.peer.plant(Fault::new(When::time_ms(0), action));
+                self.step(PeerInput::Timeout);
             }
         }
     }
@@ -268,6 +284,12 @@ where
                 self.send_close(code, &reason);
                 self.last.get_or_insert(Last::Close);
             }
+            PeerEffect::Hold(time) => {
+                let until = Instant::now() + time;
+                self.held_until = self.held_until.max(Some(until));
+                self.tell_writer(Outgoing::Wait(until));
+            }
+            PeerEffect::SlowRead(wait) => self.slow_read = Some((wait, Instant::now() + wait)),
             PeerEffect::Drop => {
                 self.pen.ended("dropped", &json!({"by": "server"}));
                 self.last = Some(Last::Drop);
@@ -292,9 +314,13 @@ where
         if before > MAX_UNSENT_BYTES {
             self.last = Some(Last::Drop);
         }
+        self.tell_writer(Outgoing::Write(message));
+    }
+
+    fn tell_writer(&self, what: Outgoing) {
         if let Some(outgoing) = &self.outgoing {
             // A writer that is gone is noticed by its handle.
-            let _ = outgoing.send(message);
+            let _ = outgoing.send(what);
         }
     }
 
@@ -327,7 +353,11 @@ where
         // The writer ends when it has written what is queued.
         self.outgoing = None;
         let writer = self.writer.take();
-        let limit = tokio::time::sleep(CLOSE_LIMIT);
+        let now = Instant::now();
+        let held = self
+            .held_until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let limit = tokio::time::sleep(CLOSE_LIMIT + held);
         tokio::pin!(limit);
         let mut sink = None;
         if let Some(mut writer) = writer {
@@ -369,15 +399,29 @@ async fn drain<S: AsyncRead + Unpin>(mut stream: S) {
     }
 }
 
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn write<S>(
     mut sink: Sink<S>,
-    mut queue: mpsc::UnboundedReceiver<Message>,
+    mut queue: mpsc::UnboundedReceiver<Outgoing>,
     unsent: Arc<Unsent>,
 ) -> Option<Sink<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    while let Some(message) = queue.recv().await {
+    while let Some(next) = queue.recv().await {
+        let message = match next {
+            Outgoing::Write(message) => message,
+            Outgoing::Wait(until) => {
+                tokio::time::sleep_until(until.into()).await;
+                continue;
+            }
+        };
         let bytes = message.len();
         let sent = tokio::time::timeout(WRITE_LIMIT, sink.send(message)).await;
         unsent.bytes.fetch_sub(bytes, Ordering::AcqRel);

@@ -228,12 +228,13 @@ fn fault(plant: Plant) -> Result<Order, Refused> {
     let Some(when) = plant.when else {
         return Ok(Order::Now(plant.action));
     };
-    when.check().map_err(|why| bad(why.to_owned()))?;
-    Ok(Order::Plant(Fault {
+    let fault = Fault {
         when,
         action: plant.action,
         every: plant.every,
-    }))
+    };
+    fault.check().map_err(bad)?;
+    Ok(Order::Plant(fault))
 }
 
 fn order_to(control: &Control, session: u64, order: Order) -> Answer {

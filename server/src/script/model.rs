@@ -206,6 +206,39 @@ pub(super) enum EarsKey {
     Lines(Vec<HeardLine>),
 }
 
+/// A file of faults: a list, or a map with the key `faults`.
+#[derive(Debug)]
+pub(super) struct FaultsKey(pub(super) Vec<Spanned<Fault>>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FullFaults {
+    faults: Vec<Spanned<Fault>>,
+}
+
+impl<'de> Deserialize<'de> for FaultsKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Key;
+        impl<'de> Visitor<'de> for Key {
+            type Value = FaultsKey;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of faults or {faults}")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<FaultsKey, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(FaultsKey)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FaultsKey, A::Error> {
+                let full = FullFaults::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(FaultsKey(full.faults))
+            }
+        }
+        deserializer.deserialize_any(Key)
+    }
+}
+
 /// `any` or a boolean.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnyOr(pub(super) bool);
