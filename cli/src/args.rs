@@ -324,6 +324,7 @@ mod tests {
         for good in [
             "talkwire call --url ws://h/ --text a --pace max",
             "talkwire serve --tls --cert c --key k",
+            "talkwire serve --fault a.yaml --fault b.json --brain http://h/v1",
             "talkwire demo --lang en --json",
         ] {
             assert!(parse(good).is_ok(), "{good}");

@@ -137,3 +137,35 @@ fn a_journal_is_written_and_the_control_port_is_told() {
     let written = std::fs::read_to_string(dir.join("session-0000.jsonl")).expect("a journal");
     assert!(written.contains("\"name\":\"response.done\""), "{written}");
 }
+
+#[test]
+fn faults_come_from_files_and_a_wrong_one_is_named() {
+    let folder = folder("fault_files");
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    };
+    let once = r#"[{"when": {"connect": true}, "do": {"http": 503}}]"#;
+    let once = write("once.json", once);
+    let never = write(
+        "never.yaml",
+        "- {when: {connect: true, count: 9}, do: drop}\n",
+    );
+    let server = Server::start(&["--fault", text(&once), "--fault", text(&never)]);
+    let refused = call(&server.url, &["--text", "hi"]);
+    assert!(refused.stdout.contains("503"), "{refused:?}");
+    assert_eq!(call(&server.url, &["--text", "hi"]).code, Some(0));
+    let wrong = write("wrong.yaml", "- {when: {connect: true}, do: expire}\n");
+    let ran = Ran::of(talkwire().args(["serve", "--fault", text(&wrong)]));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stderr.contains("wrong.yaml:1") && ran.stderr.contains("rate_limit"));
+}
+
+#[test]
+fn an_endpoint_without_its_key_is_refused_with_a_sentence() {
+    let brain = "http://127.0.0.1:1/v1 model=m key_env=NO_SUCH_KEY";
+    let ran = Ran::of(talkwire().args(["serve", "--brain", brain]));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+    assert!(ran.stderr.contains("NO_SUCH_KEY"), "{ran:?}");
+}
