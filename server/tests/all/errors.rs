@@ -56,6 +56,46 @@ async fn each_mistake_has_its_code_and_names_the_event() {
             Some("response"),
         ),
         (
+            json!({"type": "response.create", "response": {"input": [{"type": "item_reference", "id": "no"}]}}),
+            "invalid_value",
+            Some("response.input[0].id"),
+        ),
+        (
+            json!({"type": "response.create", "response": {"input": 1}}),
+            "invalid_type",
+            Some("response.input"),
+        ),
+        (
+            json!({"type": "response.create", "response": {"metadata": {"a": 1}}}),
+            "invalid_type",
+            Some("response.metadata.a"),
+        ),
+        (
+            json!({"type": "session.update", "session": {"type": "transcription"}}),
+            "invalid_value",
+            Some("session.type"),
+        ),
+        (
+            json!({"type": "session.update", "session": {"instructions": "x".repeat(200_000)}}),
+            "invalid_value",
+            Some("session.instructions"),
+        ),
+        (
+            json!({"type": "session.update", "session": {"truncation": "never"}}),
+            "invalid_value",
+            Some("session.truncation"),
+        ),
+        (
+            json!({"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": [], "foo": 1}}),
+            "unknown_parameter",
+            Some("item.foo"),
+        ),
+        (
+            json!({"type": "conversation.item.create", "item": {"type": "mcp_approval_response", "approval_request_id": "no", "approve": true}}),
+            "invalid_value",
+            Some("item.approval_request_id"),
+        ),
+        (
             json!({"type": "response.cancel"}),
             "response_cancel_not_active",
             None,
