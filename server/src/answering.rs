@@ -8,14 +8,16 @@ use talkwire_core::audio::resample::resample;
 use talkwire_core::wire::{Item, Map};
 
 use crate::brain::{Answer, Clip, McpCall, Question, ToolOutput};
+use crate::context::{self, Cache};
 use crate::error::{Judged, Problem};
 use crate::flow::Flow;
 use crate::io::PeerEffects;
+use crate::item_rules::ItemRules;
 use crate::jobs::Purpose;
 use crate::peer::Peer;
 use crate::response::{Ending, Need, Run, Scene};
 use crate::settings::Request;
-use crate::usage::Tokens;
+use crate::usage::{Read, Tokens};
 use crate::voice::Speech;
 
 /// Most responses at once: one in the conversation, the others out of band.
@@ -31,6 +33,7 @@ pub(crate) struct Answering {
     pub(crate) runs: Vec<Run>,
     think: Duration,
     wake: Option<Instant>,
+    cache: Cache,
     /// Answers so far.
     turns: u32,
     /// Whether the agent has been heard.
@@ -48,6 +51,7 @@ impl Answering {
         Self {
             runs: Vec::new(),
             think,
+            cache: Cache::default(),
             wake: None,
             turns: 0,
             spoken: false,
@@ -71,6 +75,16 @@ impl Answering {
         }
     }
 
+    /// Whether a response runs in the conversation.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.default_run().is_some()
+    }
+
+    /// The client wants something, so answers to results of MCP calls are counted anew.
+    pub(crate) fn asked_by_client(&mut self) {
+        self.follow_ups = 0;
+    }
+
     fn default_run(&self) -> Option<usize> {
         let is_default = |run: &Run| run.request().in_conversation;
         self.runs.iter().position(is_default)
@@ -91,7 +105,12 @@ impl Peer {
             Some(Value::Object(overrides)) => overrides,
             Some(_) => return Err(Problem::kind("response", "an object")),
         };
-        let request = self.settings.request(overrides)?;
+        let mut request = self.settings.request(overrides)?;
+        if !request.in_conversation && !self.out.dialect.can("out_of_band") {
+            let message = "Responses beside the conversation are not supported.";
+            return Err(Problem::value("response.conversation", message));
+        }
+        self.resolve(&mut request)?;
         let running = self.answering.default_run();
         if let Some(running) = running.filter(|_| request.in_conversation) {
             let running = &self.answering.runs[running];
@@ -111,8 +130,8 @@ impl Peer {
             let message = format!("At most {MAX_RUNS} responses run at once.");
             return Err(Problem::new("rate_limit_exceeded", message));
         }
-        self.answering.follow_ups = 0;
-        self.start(now, request, fx);
+        self.start(now, request, fx)?;
+        self.answering.asked_by_client();
         Ok(())
     }
 
@@ -142,13 +161,18 @@ impl Peer {
             self.answering.owed = true;
             return;
         }
+        if self.settings.is_transcription() {
+            return;
+        }
         let request = self.own_request();
-        self.start(now, request, fx);
+        if let Err(problem) = self.start(now, request, fx) {
+            self.out.send(&problem.into_event(None), fx);
+        }
     }
 
     /// Runs an MCP call that the client approved, now or after the response that runs.
     pub(crate) fn run_approved(&mut self, approved: (String, McpCall)) {
-        self.answering.follow_ups = 0;
+        self.answering.asked_by_client();
         self.answering.approved.push_back(approved);
     }
 
@@ -206,9 +230,12 @@ impl Peer {
     fn catch_up(&mut self, now: Instant, fx: &mut PeerEffects) -> bool {
         if let Some((request_id, call)) = self.answering.approved.pop_front() {
             let request = self.own_request();
-            self.start(now, request, fx);
-            if let Some(at) = self.answering.default_run() {
-                self.answering.runs[at].run_approved(now, call, request_id);
+            match self.start(now, request, fx) {
+                Ok(()) => {
+                    let run = self.answering.runs.last_mut().expect("it was just begun");
+                    run.run_approved(now, call, request_id);
+                }
+                Err(problem) => self.out.send(&problem.into_event(None), fx),
             }
             return true;
         }
@@ -234,6 +261,7 @@ impl Peer {
                 Need::Nothing => {
                     self.stop_jobs(at, fx);
                     let run = self.answering.runs.remove(at);
+                    self.ended(now, &run);
                     if run.has_news() && self.answering.follow_ups < MAX_FOLLOW_UPS {
                         self.answering.follow_ups += 1;
                         self.answering.owed = true;
@@ -268,16 +296,12 @@ impl Peer {
         }
     }
 
-    fn start(&mut self, now: Instant, request: Request, fx: &mut PeerEffects) {
+    fn start(&mut self, now: Instant, request: Request, fx: &mut PeerEffects) -> Judged<()> {
         let think_at = (!self.jobs.hears()).then_some(now + self.answering.think);
-        let audio_ms = self.hearer.unanswered.as_ref().map_or(0, |clip| {
-            clip.samples.len() as u64 * 1000 / u64::from(clip.rate_hz.max(1))
-        });
-        let input = Tokens {
-            text: Tokens::of_text(request.settings.instructions())
-                + Tokens::of_items(self.talk.items()),
-            audio: Tokens::of_audio_ms(audio_ms),
-        };
+        let read = self.read(&request)?;
+        if request.in_conversation {
+            self.idle.disturbed();
+        }
         let mut scene = Scene {
             now,
             pacing: self.pacing,
@@ -286,8 +310,9 @@ impl Peer {
             talk: &mut self.talk,
             approvals: &mut self.mcp.approvals,
         };
-        let run = Run::start(request, think_at, input, &mut scene);
+        let run = Run::start(request, think_at, read, &mut scene);
         self.answering.runs.push(run);
+        Ok(())
     }
 
     /// Ends response `at`; what is still being made for it is not wanted any more.
@@ -301,7 +326,46 @@ impl Peer {
         self.stop_jobs(at, fx);
         let (run, mut scene) = self.scene(now, at, fx);
         run.finish(ending, &mut scene);
-        self.answering.runs.remove(at);
+        let run = self.answering.runs.remove(at);
+        self.ended(now, &run);
+    }
+
+    fn ended(&mut self, now: Instant, run: &Run) {
+        if run.request().in_conversation {
+            self.idle.answered(run.plays_until(now));
+        }
+    }
+
+    /// Finds the items of a response's own input.
+    fn resolve(&self, request: &mut Request) -> Judged<()> {
+        if let Some(values) = &request.input {
+            let rules = ItemRules {
+                talk: &self.talk,
+                approvals: &self.mcp.approvals,
+                dialect: &self.out.dialect,
+            };
+            request.items = Some(rules.input(values)?);
+        }
+        Ok(())
+    }
+
+    /// What a response reads: its own input, or what the window holds of the conversation.
+    fn read(&mut self, request: &Request) -> Judged<Read> {
+        let cache = &mut self.answering.cache;
+        match &request.items {
+            Some(items) => {
+                let instructions = Tokens::of_text(request.settings.instructions());
+                let text = instructions + Tokens::of_items(items.iter());
+                let all = Tokens { text, audio: 0 };
+                let cached = Tokens::default();
+                Ok(Read { all, cached })
+            }
+            None if request.in_conversation => {
+                context::read(&mut self.talk, &request.settings, cache)
+            }
+            // One beside the conversation does not make the next one in it read all again.
+            None => context::read(&mut self.talk, &request.settings, &mut Cache::default()),
+        }
     }
 
     fn stop_jobs(&mut self, at: usize, fx: &mut PeerEffects) {
@@ -355,10 +419,10 @@ impl Peer {
     fn think(&mut self, now: Instant, at: usize, fx: &mut PeerEffects) {
         let run = &mut self.answering.runs[at];
         let request = run.request();
-        let own_input = request.input.as_ref();
+        let own_input = request.items.as_ref();
         let items: Vec<Item> = match own_input {
-            Some(input) => input.iter().filter_map(|v| self.talk.resolve(v)).collect(),
-            None => self.talk.items().cloned().collect(),
+            Some(items) => items.clone(),
+            None => self.talk.context().cloned().collect(),
         };
         let (heard, outputs) = since_answer(&items);
         let speech = match request.in_conversation {

@@ -2,16 +2,17 @@
 
 use serde_json::Value;
 use talkwire_core::audio::format::Format;
-use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::{Item, Map, Part};
 
 use crate::error::{Judged, Problem};
-use crate::mcp::Approvals;
+use crate::usage::Tokens;
 
 /// Most items of a conversation.
 const MAX_ITEMS: usize = 10_000;
 /// Most audio kept for `conversation.item.retrieve`, in bytes; the oldest goes first.
 const MAX_AUDIO_BYTES: usize = 64 << 20;
+/// Most text of clients' items, in bytes.
+const MAX_TEXT_BYTES: usize = 64 << 20;
 
 /// Audio of an item, as the wire carries it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +33,31 @@ impl Recording {
 struct Entry {
     item: Item,
     recording: Recording,
+    /// Left out of what the model reads.
+    is_forgotten: bool,
+}
+
+impl Entry {
+    const fn new(item: Item, recording: Recording) -> Self {
+        Self {
+            item,
+            recording,
+            is_forgotten: false,
+        }
+    }
+
+    /// What the model reads of it: the sound of a caller, not its transcript.
+    fn tokens(&self) -> Tokens {
+        let ms = self.recording.ms();
+        let is_heard = ms > 0 && self.item.role.as_deref() == Some("user");
+        let text = if is_heard {
+            0
+        } else {
+            Tokens::of_items(std::iter::once(&self.item))
+        };
+        let audio = Tokens::of_audio_ms(ms);
+        Tokens { text, audio }
+    }
 }
 
 /// Items in order.
@@ -39,6 +65,8 @@ struct Entry {
 pub(crate) struct Conversation {
     entries: Vec<Entry>,
     audio_bytes: usize,
+    /// Text that clients put in.
+    text_bytes: usize,
 }
 
 /// Where a client wants an item.
@@ -101,8 +129,14 @@ impl Conversation {
             Place::Start => 0,
             Place::After(id) => 1 + self.position(id).ok_or_else(|| unknown_previous(id))?,
         };
+        let text_bytes = bytes_of(&item);
+        if self.text_bytes + text_bytes > MAX_TEXT_BYTES {
+            let message = format!("A conversation holds at most {MAX_TEXT_BYTES} bytes of text.");
+            return Err(Problem::value("item", message));
+        }
+        self.text_bytes += text_bytes;
         self.audio_bytes += recording.bytes.len();
-        self.entries.insert(at, Entry { item, recording });
+        self.entries.insert(at, Entry::new(item, recording));
         self.forget_old_audio();
         let before = at.checked_sub(1).map(|i| &self.entries[i].item);
         Ok(before.and_then(|item| item.id.clone()))
@@ -113,7 +147,7 @@ impl Conversation {
     pub(crate) fn push(&mut self, item: Item, recording: Recording) -> Option<String> {
         let before = self.last_id();
         self.audio_bytes += recording.bytes.len();
-        self.entries.push(Entry { item, recording });
+        self.entries.push(Entry::new(item, recording));
         self.forget_old_audio();
         before
     }
@@ -154,6 +188,8 @@ impl Conversation {
         })?;
         let entry = self.entries.remove(at);
         self.audio_bytes -= entry.recording.bytes.len();
+        // Items of the server's own were never counted.
+        self.text_bytes = self.text_bytes.saturating_sub(bytes_of(&entry.item));
         Ok(())
     }
 
@@ -173,15 +209,6 @@ impl Conversation {
             part.audio = Some(talkwire_core::wire::audio::encode(&entry.recording.bytes));
         }
         Ok(item)
-    }
-
-    /// An item of a response's own input: itself, or the one it refers to.
-    pub(crate) fn resolve(&self, input: &Value) -> Option<Item> {
-        let item: Item = serde_json::from_value(input.clone()).ok()?;
-        if item.kind != "item_reference" {
-            return Some(item);
-        }
-        self.find(item.id.as_deref()?).cloned()
     }
 
     /// Cuts an agent's audio after `end_ms` and its transcript with it.
@@ -218,6 +245,47 @@ impl Conversation {
         Ok(())
     }
 
+    /// The items that the model reads.
+    pub(crate) fn context(&self) -> impl Iterator<Item = &Item> {
+        self.remembered().map(|entry| &entry.item)
+    }
+
+    /// What it reads, in all.
+    pub(crate) fn context_tokens(&self) -> Tokens {
+        let sizes = self.remembered().map(Entry::tokens);
+        sizes.fold(Tokens::default(), |all, tokens| all + tokens)
+    }
+
+    /// What it reads, by item.
+    pub(crate) fn context_sizes(&self) -> Vec<(String, Tokens)> {
+        let size = |entry: &Entry| (entry.item.id.clone().unwrap_or_default(), entry.tokens());
+        self.remembered().map(size).collect()
+    }
+
+    /// Leaves out the oldest items until the rest has `most` tokens; the last one always stays. An
+    /// output whose call is left out goes with it.
+    pub(crate) fn forget_oldest(&mut self, most: u64) {
+        let mut left = self.context_tokens().all();
+        let last = self.entries.len().saturating_sub(1);
+        let mut calls = Vec::new();
+        for entry in &mut self.entries[..last] {
+            let item = &entry.item;
+            let is_orphan = item.kind == "function_call_output" && calls.contains(&item.call_id);
+            if entry.is_forgotten || (left <= most && !is_orphan) {
+                continue;
+            }
+            entry.is_forgotten = true;
+            left -= entry.tokens().all();
+            if item.kind == "function_call" {
+                calls.push(item.call_id.clone());
+            }
+        }
+    }
+
+    fn remembered(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.is_forgotten)
+    }
+
     fn position(&self, id: &str) -> Option<usize> {
         // From the end: clients mostly speak of recent items.
         self.entries
@@ -244,114 +312,20 @@ impl Conversation {
     }
 }
 
+fn bytes_of(item: &Item) -> usize {
+    let fields = [&item.name, &item.arguments, &item.output];
+    let fields: usize = fields.into_iter().flatten().map(String::len).sum();
+    fields + item.text().len()
+}
+
 fn unknown_previous(id: &str) -> Problem {
     let message = format!("Item '{id}' does not exist.");
     Problem::value("previous_item_id", message)
 }
 
-/// Judges an item of a client and completes it. `new_id` is used where the client chose none.
-pub(crate) fn judge_item(
-    fields: &Map,
-    talk: &Conversation,
-    approvals: &Approvals,
-    dialect: &Dialect,
-    new_id: impl FnOnce() -> String,
-) -> Judged<Item> {
-    let value = match fields.get("item") {
-        Some(Value::Object(item)) => Value::Object(item.clone()),
-        None | Some(Value::Null) => return Err(Problem::missing("item")),
-        Some(_) => return Err(Problem::kind("item", "an object")),
-    };
-    let mut item: Item = serde_json::from_value(value).unwrap_or_default();
-    if item.kind.is_empty() {
-        // Older clients leave the type of a message out.
-        if item.role.is_none() || dialect.table().strict {
-            return Err(Problem::missing("item.type"));
-        }
-        item.kind = "message".to_owned();
-    }
-    match item.kind.as_str() {
-        "message" => judge_message(&item, dialect)?,
-        "function_call_output" => judge_output(&item, talk)?,
-        "function_call" if item.name.is_none() => return Err(Problem::missing("item.name")),
-        "mcp_approval_response" => approvals.judge(&item)?,
-        "function_call" => {}
-        _ if !dialect.table().strict => {}
-        other => {
-            let message = format!("Invalid value: '{other}' is no type of item.");
-            return Err(Problem::value("item.type", message));
-        }
-    }
-    let id = item.id.take().filter(|id| !id.is_empty());
-    let is_taken = |id: &&String| talk.find(id).is_some() || *id == "root";
-    if let Some(id) = id.as_ref().filter(is_taken) {
-        let message = format!("There is an item '{id}' already.");
-        return Err(Problem::value("item.id", message));
-    }
-    item.id = Some(id.unwrap_or_else(new_id));
-    if item.kind != "mcp_approval_response" {
-        item.object = Some("realtime.item".to_owned());
-        item.status = Some("completed".to_owned());
-    }
-    Ok(item)
-}
-
-fn judge_message(item: &Item, dialect: &Dialect) -> Judged<()> {
-    let allowed: &[&str] = match item.role.as_deref() {
-        Some("user") => &["input_text", "input_audio", "input_image"],
-        Some("system") => &["input_text"],
-        Some("assistant") if dialect.can("assistant_items") => &["output_text", "output_audio"],
-        Some("assistant") => {
-            let message = "MessageContentItemOutputText is not supported yet: this server takes \
-                           no items of the role assistant.";
-            return Err(Problem::value("item.role", message));
-        }
-        None => return Err(Problem::missing("item.role")),
-        Some(other) => {
-            let message = format!("Invalid value: '{other}' is no role.");
-            return Err(Problem::value("item.role", message));
-        }
-    };
-    let Some(parts) = &item.content else {
-        return Err(Problem::missing("item.content"));
-    };
-    for (i, part) in parts.iter().enumerate() {
-        let param = |field: &str| format!("item.content[{i}].{field}");
-        if !allowed.contains(&part.kind.as_str()) {
-            let message = format!(
-                "Invalid value: '{}'. Supported values are: {}.",
-                part.kind,
-                allowed.join(", ")
-            );
-            return Err(Problem::value(param("type"), message));
-        }
-        if part.kind.ends_with("_text") && part.text.is_none() {
-            return Err(Problem::missing(param("text")));
-        }
-    }
-    Ok(())
-}
-
-fn judge_output(item: &Item, talk: &Conversation) -> Judged<()> {
-    let Some(call_id) = &item.call_id else {
-        return Err(Problem::missing("item.call_id"));
-    };
-    if item.output.is_none() {
-        return Err(Problem::missing("item.output"));
-    }
-    let is_call =
-        |known: &Item| known.kind == "function_call" && known.call_id.as_ref() == Some(call_id);
-    if talk.items().any(is_call) {
-        return Ok(());
-    }
-    let message = format!("Tool call ID '{call_id}' not found in conversation.");
-    Err(Problem::new("invalid_tool_call_id", message).at("item.call_id"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn put(talk: &mut Conversation, place: &Place, id: &str) -> Judged<Option<String>> {
         let item = Item {
@@ -441,56 +415,5 @@ mod tests {
         talk.record("b", Format::PCM16_24K, &[0; 2]);
         assert_eq!(talk.recording("a").expect("there").bytes.len(), 0);
         assert_eq!(talk.recording("b").expect("there").bytes.len(), 2);
-    }
-
-    #[test]
-    fn items_of_clients_are_judged() {
-        let strict = Dialect::named("openai").expect("built in");
-        let lenient = Dialect::named("yandex").expect("built in");
-        let judge = |item: Value, dialect: &Dialect| {
-            let mut fields = Map::new();
-            fields.insert("item".to_owned(), item);
-            judge_item(&fields, &spoken(1), &Approvals::default(), dialect, || {
-                "new".to_owned()
-            })
-        };
-        let user = json!({"type": "message", "role": "user",
-            "content": [{"type": "input_text", "text": "hi"}]});
-        assert_eq!(
-            judge(user, &strict).expect("fine").id.as_deref(),
-            Some("new")
-        );
-        let agent = json!({"type": "message", "role": "assistant",
-            "content": [{"type": "output_text", "text": "hi"}]});
-        assert!(judge(agent.clone(), &strict).is_ok());
-        assert!(judge(agent, &lenient).is_err());
-        let cases = [
-            (json!({"type": "message", "role": "user"}), "item.content"),
-            (
-                json!({"type": "message", "role": "user", "content": [{"type": "output_text"}]}),
-                "item.content[0].type",
-            ),
-            (
-                json!({"type": "message", "role": "user", "content": [{"type": "input_text"}]}),
-                "item.content[0].text",
-            ),
-            (
-                json!({"type": "message", "role": "boss", "content": []}),
-                "item.role",
-            ),
-            (json!({"type": "no.such"}), "item.type"),
-            (
-                json!({"type": "function_call_output", "call_id": "c", "output": "{}"}),
-                "item.call_id",
-            ),
-            (
-                json!({"id": "a", "type": "message", "role": "user", "content": []}),
-                "item.id",
-            ),
-        ];
-        for (item, param) in cases {
-            let problem = judge(item, &strict).expect_err(param);
-            assert_eq!(problem.param(), Some(param));
-        }
     }
 }

@@ -54,6 +54,12 @@ impl Problem {
         Self::new("invalid_event", message)
     }
 
+    /// With a reason after its message.
+    pub(crate) fn because(mut self, why: &str) -> Self {
+        self.message = format!("{} {why}.", self.message);
+        self
+    }
+
     pub(crate) fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self

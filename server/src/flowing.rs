@@ -20,7 +20,7 @@ impl Peer {
     ) {
         match self.jobs.purpose(job).cloned() {
             // It was stopped in the meantime, or its outcome is read whole.
-            None | Some(Purpose::Hear { .. }) => {}
+            None | Some(Purpose::Hear { .. } | Purpose::Probe) => {}
             Some(Purpose::Think { response_id }) => {
                 self.flow_on(now, &response_id, fx, |flow| flow.think(piece));
             }
@@ -44,6 +44,10 @@ impl Peer {
             Some(Purpose::Hear { item_id }) => {
                 let words: Words = outcome.and_then(|out| self.backends.ears.heard(&out));
                 self.heard(now, &item_id, words, fx);
+            }
+            Some(Purpose::Probe) => {
+                let words: Words = outcome.and_then(|out| self.backends.ears.heard(&out));
+                self.probed(now, words, fx);
             }
             Some(Purpose::Think { response_id }) => {
                 self.flow_on(now, &response_id, fx, |flow| {

@@ -10,11 +10,12 @@ use talkwire_core::wire::server::{
 use talkwire_core::wire::{Item, Map, Part, ServerEvent};
 
 use crate::brain::Clip;
-use crate::conversation::Place;
+use crate::conversation::{Place, Recording};
 use crate::ears::Hearing;
 use crate::error::{Judged, Problem};
 use crate::io::PeerEffects;
 use crate::jobs::Purpose;
+use crate::pause::Probe;
 use crate::peer::Peer;
 use crate::response::Ending;
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub(crate) struct Hearer {
     pub(crate) buffer: InputBuffer,
     /// The item that the caller is speaking, and where it starts.
     speaking: Option<(String, u64)>,
+    /// What is known of its words, where they tell whether it is over.
+    pub(crate) probe: Option<Probe>,
     /// Speech since the last answer.
     pub(crate) unanswered: Option<Clip>,
 }
@@ -38,6 +41,7 @@ impl Hearer {
         Self {
             buffer: InputBuffer::new(settings.input_format(), settings.turn_detection()),
             speaking: None,
+            probe: None,
             unanswered: None,
         }
     }
@@ -49,6 +53,16 @@ impl Hearer {
             self.speaking = None;
         }
         self.buffer.configure(settings.input_format(), rules);
+    }
+
+    /// Whether the caller is speaking.
+    pub(crate) fn is_speaking(&self) -> bool {
+        self.speaking.is_some()
+    }
+
+    /// Where the speech begins that is being spoken.
+    pub(crate) fn speaks_since_ms(&self) -> Option<u64> {
+        self.speaking.as_ref().map(|(_, start_ms)| *start_ms)
     }
 
     fn add_unanswered(&mut self, clip: &Clip) {
@@ -76,10 +90,19 @@ impl Peer {
             );
             return Err(Problem::value("audio", message));
         }
-        for boundary in self.hearer.buffer.append(audio)? {
-            match boundary {
-                Boundary::Started { start_ms } => self.speech_started(now, start_ms, fx),
-                Boundary::Stopped { end_ms } => self.speech_stopped(now, end_ms, fx),
+        self.hearer.buffer.judge_room(audio.len())?;
+        let rules = self.settings.turn_detection();
+        let piece = match rules.and_then(|rules| rules.eagerness) {
+            Some(_) => self.hearer.buffer.piece_bytes(),
+            None => audio.len().max(1),
+        };
+        for piece in audio.chunks(piece) {
+            for boundary in self.hearer.buffer.append(piece) {
+                match boundary {
+                    Boundary::Started { start_ms } => self.speech_started(now, start_ms, fx),
+                    Boundary::Stopped { end_ms } => self.speech_stopped(now, end_ms, fx),
+                    Boundary::Paused => self.paused(now, fx),
+                }
             }
         }
         Ok(())
@@ -90,6 +113,7 @@ impl Peer {
         if rules.is_some_and(|rules| rules.interrupt_response) {
             self.interrupt(now, &Ending::Cancelled("turn_detected"), fx);
         }
+        self.idle.disturbed();
         let item_id = self.out.id("item");
         self.hearer.speaking = Some((item_id.clone(), start_ms));
         let event = ServerEvent::SpeechStarted(Speech {
@@ -100,7 +124,8 @@ impl Peer {
         self.out.send(&event, fx);
     }
 
-    fn speech_stopped(&mut self, now: Instant, end_ms: u64, fx: &mut PeerEffects) {
+    /// The turn that is spoken is over.
+    pub(crate) fn speech_stopped(&mut self, now: Instant, end_ms: u64, fx: &mut PeerEffects) {
         let Some((item_id, start_ms)) = self.hearer.speaking.take() else {
             return;
         };
@@ -111,9 +136,11 @@ impl Peer {
         });
         self.out.send(&event, fx);
         let turn = self.hearer.buffer.take_turn(start_ms, end_ms);
-        self.take_turn(now, item_id, turn, fx);
+        let words = self.take_probe(fx);
+        self.take_turn(now, item_id, turn, words, fx);
         let rules = self.settings.turn_detection();
         if rules.is_some_and(|rules| rules.create_response) {
+            self.answering.asked_by_client();
             self.answer_turn(now, fx);
         }
     }
@@ -139,21 +166,47 @@ impl Peer {
         let item_id = begun.map_or_else(|| self.out.id("item"), |(item_id, _)| item_id);
         let turn = self.hearer.buffer.take();
         self.hearer.buffer.clear();
-        self.take_turn(now, item_id, turn, fx);
+        self.drop_probe(fx);
+        self.take_turn(now, item_id, turn, None, fx);
         Ok(())
     }
 
     pub(crate) fn clear(&mut self, fields: &Map, fx: &mut PeerEffects) -> Judged<()> {
         self.know(fields, &[])?;
         self.hearer.speaking = None;
+        self.drop_probe(fx);
         self.hearer.buffer.clear();
         self.out
             .send(&ServerEvent::BufferCleared(Bare::default()), fx);
         Ok(())
     }
 
-    /// Makes an item of a turn and listens to it.
-    fn take_turn(&mut self, now: Instant, item_id: String, turn: Turn, fx: &mut PeerEffects) {
+    /// Makes an item of a turn and listens to it, unless its words are known.
+    fn take_turn(
+        &mut self,
+        now: Instant,
+        item_id: String,
+        turn: Turn,
+        words: Option<Words>,
+        fx: &mut PeerEffects,
+    ) {
+        self.commit_turn(item_id.clone(), turn.recording, fx);
+        match words {
+            None => self.listen(now, item_id, &turn.clip, fx),
+            Some(words) => {
+                self.hearer.add_unanswered(&turn.clip);
+                self.heard(now, &item_id, words, fx);
+            }
+        }
+    }
+
+    /// Makes an item of audio.
+    pub(crate) fn commit_turn(
+        &mut self,
+        item_id: String,
+        recording: Recording,
+        fx: &mut PeerEffects,
+    ) {
         let item = Item {
             id: Some(item_id.clone()),
             object: Some("realtime.item".to_owned()),
@@ -167,13 +220,12 @@ impl Peer {
             ..Item::default()
         };
         let event = ServerEvent::BufferCommitted(Committed {
-            item_id: item_id.clone(),
+            item_id,
             previous_item_id: self.talk.last_id(),
         });
         self.out.send(&event, fx);
-        let previous_item_id = self.talk.push(item.clone(), turn.recording);
+        let previous_item_id = self.talk.push(item.clone(), recording);
         self.tell_item(previous_item_id, item, fx);
-        self.listen(now, item_id, &turn.clip, fx);
     }
 
     /// Tells of an item that is complete from the start.
@@ -218,7 +270,7 @@ impl Peer {
                 self.talk.set_transcript(item_id, &words);
                 self.tell_transcript(item_id, &words, fx);
             }
-            Err(message) => {
+            Err(message) if self.settings.wants_transcripts() => {
                 let event = ServerEvent::TranscriptionFailed(TranscriptionFailed {
                     item_id: item_id.to_owned(),
                     content_index: 0,
@@ -231,6 +283,7 @@ impl Peer {
                 });
                 self.out.send(&event, fx);
             }
+            Err(_) => {}
         }
         if !self.jobs.hears() {
             self.answering.transcripts_are_there(now);
@@ -247,8 +300,8 @@ impl Peer {
             item_id: item_id.to_owned(),
             ..Transcription::default()
         };
-        if !words.is_empty() {
-            let delta = Some(words.to_owned());
+        for word in words.split_inclusive(char::is_whitespace) {
+            let delta = Some(word.to_owned());
             let event = Transcription {
                 delta,
                 ..piece.clone()
@@ -294,7 +347,7 @@ impl Peer {
 fn take_audio(
     item: &mut Item,
     format: talkwire_core::audio::format::Format,
-) -> Judged<Option<(crate::conversation::Recording, Clip)>> {
+) -> Judged<Option<(Recording, Clip)>> {
     if item.role.as_deref() != Some("user") {
         return Ok(None);
     }
@@ -317,8 +370,5 @@ fn take_audio(
         samples,
     };
     let format = Some(format);
-    Ok(Some((
-        crate::conversation::Recording { format, bytes },
-        clip,
-    )))
+    Ok(Some((Recording { format, bytes }, clip)))
 }

@@ -6,9 +6,10 @@ use serde_json::Value;
 use talkwire_core::wire::server::{ItemEvent, ItemRef, ItemTruncated};
 use talkwire_core::wire::{Map, ServerEvent};
 
-use crate::conversation::{Place, judge_item};
+use crate::conversation::Place;
 use crate::error::{Judged, Problem};
 use crate::io::PeerEffects;
+use crate::item_rules::ItemRules;
 use crate::peer::Peer;
 
 impl Peer {
@@ -20,10 +21,14 @@ impl Peer {
     ) -> Judged<()> {
         self.know(fields, &["item", "previous_item_id"])?;
         let place = Place::read(fields)?;
-        let (out, talk) = (&mut self.out, &self.talk);
-        let dialect = out.dialect.clone();
-        let approvals = &self.mcp.approvals;
-        let item = judge_item(fields, talk, approvals, &dialect, || out.id("item"))?;
+        let dialect = self.out.dialect.clone();
+        let rules = ItemRules {
+            talk: &self.talk,
+            approvals: &self.mcp.approvals,
+            dialect: &dialect,
+        };
+        let out = &mut self.out;
+        let item = rules.create(fields, || out.id("item"))?;
         let is_answer = item.kind == "mcp_approval_response";
         let answer = is_answer.then(|| item.clone());
         self.insert(now, &place, item, fx)?;

@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     Hear { item_id: String },
     /// The words of a response.
     Think { response_id: String },
+    /// The words before a pause, which tell whether a turn is over.
+    Probe,
     /// The sound of a response.
     Speak { response_id: String },
 }

@@ -16,6 +16,7 @@ use crate::emulate::{Emulated, Mask, Passage};
 use crate::error::{Judged, Problem};
 use crate::faults::{Fault, Faults};
 use crate::hearing::Hearer;
+use crate::idle::Idle;
 use crate::io::{Clock, PeerEffect, PeerEffects, PeerInput};
 use crate::jobs::Jobs;
 use crate::mcp::{Mcp, McpServers};
@@ -31,6 +32,8 @@ pub struct Setup {
     pub dialect: Arc<Dialect>,
     /// Model of the URL, decoded; absent means the dialect's default.
     pub model: Option<String>,
+    /// Whether the session only transcribes.
+    pub is_transcription: bool,
     /// Whether the client asked for a withdrawn version of the protocol.
     pub is_withdrawn: bool,
     /// Whether the model is to be refused although the upgrade was not.
@@ -72,6 +75,7 @@ pub struct Peer {
     pub(crate) jobs: Jobs,
     pub(crate) pacing: Pacing,
     pub(crate) mcp: Mcp,
+    pub(crate) idle: Idle,
     expires: (Instant, Duration),
     greeting: Greeting,
 }
@@ -97,12 +101,13 @@ impl Peer {
         let model = setup
             .model
             .unwrap_or_else(|| setup.dialect.table().defaults.model.clone());
-        let settings = Settings::new(
-            setup.dialect.clone(),
-            &ids.next("sess"),
-            &model,
-            setup.clock.unix_at(expires),
-        );
+        let (id, expires_at) = (ids.next("sess"), setup.clock.unix_at(expires));
+        let dialect = setup.dialect.clone();
+        let settings = if setup.is_transcription {
+            Settings::transcription(dialect, &id, expires_at)
+        } else {
+            Settings::new(dialect, &id, &model, expires_at)
+        };
         let hearer = Hearer::new(&settings);
         let mask = Mask::new(&setup.emulate, setup.dialect.clone());
         Self {
@@ -120,6 +125,7 @@ impl Peer {
             jobs: Jobs::default(),
             pacing: setup.pacing,
             mcp: Mcp::new(setup.mcp),
+            idle: Idle::default(),
             expires: (expires, setup.lifetime),
             greeting,
         }
@@ -145,6 +151,9 @@ impl Peer {
             PeerInput::JobProgress { job, piece } => self.job_progress(now, job, &piece, fx),
             PeerInput::JobDone { job, outcome } => self.job_done(now, job, outcome, fx),
             PeerInput::Timeout if now >= self.expires.0 => self.expire(now, fx),
+            PeerInput::Timeout if self.idle_at().is_some_and(|at| now >= at) => {
+                self.idle_out(now, fx);
+            }
             PeerInput::Timeout => {}
             PeerInput::Shutdown => self.out.close(1001, "the server is shutting down", fx),
             PeerInput::Gone => self.out.gone(),
@@ -165,7 +174,12 @@ impl Peer {
         if self.out.has_ended() {
             return None;
         }
-        let wakes = [self.answering.wake(), self.out.wake(), Some(self.expires.0)];
+        let wakes = [
+            self.answering.wake(),
+            self.out.wake(),
+            self.idle_at(),
+            Some(self.expires.0),
+        ];
         wakes.into_iter().flatten().min()
     }
 
@@ -278,13 +292,17 @@ impl Peer {
             return Err(Problem::value("type", message));
         }
         match name {
-            "session.update" => self.session_update(fields, fx),
+            "session.update" => self.session_update(now, fields, fx),
             "input_audio_buffer.commit" => self.commit(now, fields, fx),
             "input_audio_buffer.clear" => self.clear(fields, fx),
             "conversation.item.create" => self.item_create(now, fields, fx),
             "conversation.item.retrieve" => self.item_retrieve(fields, fx),
             "conversation.item.truncate" => self.item_truncate(fields, fx),
             "conversation.item.delete" => self.item_delete(fields, fx),
+            "response.create" | "response.cancel" if self.settings.is_transcription() => {
+                let message = format!("A transcription session takes no '{name}'.");
+                Err(Problem::value("type", message))
+            }
             "response.create" => self.response_create(now, fields, fx),
             "response.cancel" => self.response_cancel(now, fields, fx),
             _ => {
@@ -294,7 +312,7 @@ impl Peer {
         }
     }
 
-    fn session_update(&mut self, fields: &Map, fx: &mut PeerEffects) -> Judged<()> {
+    fn session_update(&mut self, now: Instant, fields: &Map, fx: &mut PeerEffects) -> Judged<()> {
         self.know(fields, &["session"])?;
         let patch = match fields.get("session") {
             Some(Value::Object(patch)) => patch,
@@ -306,6 +324,8 @@ impl Peer {
             has_input: !self.hearer.buffer.is_empty(),
         };
         self.settings.update(patch, around)?;
+        self.drop_probe(fx);
+        self.idle.reconfigured(now);
         self.hearer.configure(&self.settings);
         let session = self.settings.session().clone();
         let event = ServerEvent::SessionUpdated(SessionEvent { session });
@@ -344,6 +364,12 @@ impl Greeting {
         if setup.is_bad_model {
             let problem = Problem::new("invalid_model", INVALID_MODEL);
             return Self::Refusal(problem.at("model"), 1008, INVALID_MODEL);
+        }
+        if setup.is_transcription && setup.model.is_some() && dialect.table().strict {
+            let message =
+                "A transcription session names its model in its settings, not in the URL.";
+            let problem = Problem::new("invalid_model", message).at("model");
+            return Self::Refusal(problem, 4000, "invalid_request_error.invalid_model");
         }
         Self::Session
     }

@@ -102,6 +102,7 @@ impl Plan {
         let setup = Setup {
             dialect,
             model: visit.model,
+            is_transcription: visit.is_transcription,
             is_withdrawn: visit.is_withdrawn,
             is_bad_model: visit.is_bad_model,
             backends: self.backends(),

@@ -19,7 +19,7 @@ use crate::outbox::Outbox;
 use crate::pace::{Op, Pacing, plan_approval, plan_call, plan_mcp, plan_speech, plan_text};
 use crate::part::{Open, Place};
 use crate::settings::Request;
-use crate::usage::{Tokens, usage};
+use crate::usage::{Read, Tokens, usage};
 
 /// What a response works on.
 pub(crate) struct Scene<'a> {
@@ -73,8 +73,10 @@ pub(crate) struct Run {
     stage: Stage,
     output: Vec<Item>,
     open: Option<Open>,
-    input: Tokens,
+    read: Read,
     written: Tokens,
+    /// When its first sound was sent, and how long all of it lasts.
+    sounds: Option<(Instant, Duration)>,
     /// A tool of an MCP server brought something that is to be answered.
     has_news: bool,
 }
@@ -104,7 +106,7 @@ impl Run {
     pub(crate) fn start(
         request: Request,
         think_at: Option<Instant>,
-        input: Tokens,
+        read: Read,
         scene: &mut Scene<'_>,
     ) -> Self {
         let run = Self {
@@ -113,8 +115,9 @@ impl Run {
             stage: think_at.map_or(Stage::Hearing, Stage::Thinking),
             output: Vec::new(),
             open: None,
-            input,
+            read,
             written: Tokens::default(),
+            sounds: None,
             has_news: false,
         };
         let response = run.report("in_progress", Value::Null);
@@ -160,6 +163,12 @@ impl Run {
         let mut writing = Writing::default();
         writing.plan(plan_mcp(now, call, Some(approved)));
         self.stage = Stage::Writing(writing);
+    }
+
+    /// When a listener has heard all that was sent until now.
+    pub(crate) fn plays_until(&self, now: Instant) -> Instant {
+        self.sounds
+            .map_or(now, |(from, lasts)| (from + lasts).max(now))
     }
 
     /// Whether it ended with something that the agent is to answer by itself.
@@ -342,6 +351,8 @@ impl Run {
                 let format = self.format();
                 let ms = format.ms_of_bytes(bytes.len() as u64);
                 self.written.audio += Tokens::of_audio_ms(ms);
+                let (_, lasts) = self.sounds.get_or_insert((scene.now, Duration::ZERO));
+                *lasts += Duration::from_millis(ms);
                 self.open().audio(bytes, format, scene);
             }
             Op::Arguments(delta) => {
@@ -381,7 +392,7 @@ impl Run {
             }
         };
         let mut response = self.report(status, details);
-        response.usage = Some(usage(self.input, self.written));
+        response.usage = Some(usage(self.read, self.written));
         let event = ServerEvent::ResponseDone(ResponseEvent { response });
         scene.out.send(&event, scene.fx);
         scene.out.send(&rate_limits(), scene.fx);

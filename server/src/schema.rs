@@ -71,7 +71,7 @@ const TURN_DETECTION: &[Field] = &[
     ),
 ];
 
-const TRANSCRIPTION: Rule = Rule::Object(&[
+const TRANSCRIBE: Rule = Rule::Object(&[
     field("model", Rule::Text),
     field("language", Rule::OrNull(&Rule::Text)),
     field("prompt", Rule::OrNull(&Rule::Text)),
@@ -81,7 +81,7 @@ const TRANSCRIPTION: Rule = Rule::Object(&[
 
 const INPUT: &[Field] = &[
     field("format", Rule::Format),
-    field("transcription", Rule::OrNull(&TRANSCRIPTION)),
+    field("transcription", Rule::OrNull(&TRANSCRIBE)),
     field("noise_reduction", Rule::OrNull(&Rule::Any)),
     field(
         "turn_detection",
@@ -121,6 +121,16 @@ pub(crate) const SESSION: &[Field] = &[
     field("tracing", Rule::OrNull(&Rule::Any)),
     field("include", Rule::OrNull(&Rule::TextList)),
     ability("temperature", Rule::Number(0.0, 2.0), "temperature"),
+];
+
+/// Fields of `session.update` in a session that only transcribes.
+pub(crate) const TRANSCRIPTION: &[Field] = &[
+    field("type", Rule::Choice(&["transcription"])),
+    field(
+        "audio",
+        Rule::Object(&[field("input", Rule::Object(INPUT))]),
+    ),
+    field("include", Rule::OrNull(&Rule::TextList)),
 ];
 
 /// Fields of `response.create`.

@@ -311,8 +311,10 @@ where
         let bytes = message.len();
         let before = self.unsent.bytes.fetch_add(bytes, Ordering::AcqRel);
         // One frame may be as large as it likes: the script may ask for it.
-        if before > MAX_UNSENT_BYTES {
-            self.last = Some(Last::Drop);
+        if before > MAX_UNSENT_BYTES && self.last.is_none() {
+            self.last = Some(Last::Close);
+            self.send_close(1013, "overloaded: the client does not read");
+            return;
         }
         self.tell_writer(Outgoing::Write(message));
     }

@@ -6,10 +6,13 @@ use serde_json::{Value, json};
 use talkwire_core::audio::format::Format;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::session::{Modality, format_value};
-use talkwire_core::wire::{Map, Session};
+use talkwire_core::wire::{Item, Map, Session};
 
+use crate::caps;
+use crate::context::Truncation;
 use crate::error::{Judged, Problem};
-use crate::schema::{self, RESPONSE, SESSION};
+use crate::pause::Eagerness;
+use crate::schema::{self, RESPONSE, SESSION, TRANSCRIPTION};
 
 /// The effective configuration.
 #[derive(Clone, Debug)]
@@ -40,6 +43,10 @@ pub(crate) struct TurnDetection {
     pub(crate) create_response: bool,
     /// Whether speech stops the running answer.
     pub(crate) interrupt_response: bool,
+    /// Words, not silence alone, tell whether a turn is over.
+    pub(crate) eagerness: Option<Eagerness>,
+    /// Silence after which the agent speaks by itself.
+    pub(crate) idle_ms: Option<u64>,
 }
 
 /// What one response is made with: the session's settings and the overrides of its request.
@@ -50,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) in_conversation: bool,
     /// Own input instead of the conversation.
     pub(crate) input: Option<Vec<Value>>,
+    /// The items of that input, once they are found.
+    pub(crate) items: Option<Vec<Item>>,
     pub(crate) metadata: Option<Map>,
     /// Whether the end of a detected turn asked for it, not the client.
     pub(crate) by_turn: bool,
@@ -112,6 +121,49 @@ impl Settings {
         Self { dialect, session }
     }
 
+    /// The configuration a session that only transcribes starts with.
+    pub(crate) fn transcription(dialect: Arc<Dialect>, id: &str, expires_at: u64) -> Self {
+        let defaults = &dialect.table().defaults;
+        let rate_hz = defaults.input_rate_hz;
+        let mut detection = detection_defaults(&dialect, "server_vad");
+        if let Some(fields) = detection.as_object_mut() {
+            // There is nothing that could answer, be interrupted or prompt.
+            fields.retain(|key, _| !key.ends_with("_response") && key != "idle_timeout_ms");
+        }
+        let session = Session(Map::new())
+            .set("/type", json!("transcription"))
+            .set("/object", json!("realtime.transcription_session"))
+            .set("/id", json!(id))
+            .set("/expires_at", json!(expires_at))
+            .set(INPUT_FORMAT, format_value(Format::Pcm16 { rate_hz }))
+            .set("/audio/input/transcription", Value::Null)
+            .set("/audio/input/noise_reduction", Value::Null)
+            .set(TURN_DETECTION, detection)
+            .set("/include", Value::Null);
+        Self { dialect, session }
+    }
+
+    /// Whether the session only transcribes.
+    pub(crate) fn is_transcription(&self) -> bool {
+        self.session.pointer("/type") == Some(&json!("transcription"))
+    }
+
+    /// Most tokens that a response reads: the window without what it may write.
+    pub(crate) fn window_tokens(&self) -> u64 {
+        let limits = &self.dialect.table().limits;
+        u64::from(limits.context_tokens.saturating_sub(limits.output_tokens))
+    }
+
+    /// What is to happen to a conversation that outgrows the window.
+    pub(crate) fn truncation(&self) -> Truncation {
+        let value = self.echo("/truncation");
+        match value["retention_ratio"].as_f64() {
+            Some(ratio) => Truncation::Retain(ratio),
+            None if value == "disabled" => Truncation::Disabled,
+            None => Truncation::Auto,
+        }
+    }
+
     /// All of it, for the wire.
     pub(crate) fn session(&self) -> &Session {
         &self.session
@@ -131,7 +183,13 @@ impl Settings {
 
     /// Judges a patch and takes it over, whole or not at all.
     pub(crate) fn update(&mut self, patch: &Map, around: Circumstances) -> Judged<()> {
-        let clean = schema::judge(patch, SESSION, "session", &self.dialect)?;
+        let fields = if self.is_transcription() {
+            TRANSCRIPTION
+        } else {
+            SESSION
+        };
+        let clean = schema::judge(patch, fields, "session", &self.dialect)?;
+        caps::judge(&clean, "session", self.window_tokens())?;
         let changed = self.patched(clean, "session")?;
         if changed.voice() != self.voice() && around.has_spoken && !self.dialect.can("voice_change")
         {
@@ -150,6 +208,7 @@ impl Settings {
     /// Judges the `response` of a `response.create`.
     pub(crate) fn request(&self, overrides: &Map) -> Judged<Request> {
         let mut clean = schema::judge(overrides, RESPONSE, "response", &self.dialect)?;
+        caps::judge(&clean, "response", self.window_tokens())?;
         let conversation = clean.remove("conversation");
         let input = match clean.remove("input") {
             None => None,
@@ -165,6 +224,7 @@ impl Settings {
             settings: self.patched(clean, "response")?,
             in_conversation: conversation.as_ref().and_then(Value::as_str) != Some("none"),
             input,
+            items: None,
             metadata,
             by_turn: false,
         })
@@ -260,7 +320,13 @@ impl Settings {
         };
         let flag = |key: &str| detection.get(key).and_then(Value::as_bool).unwrap_or(true);
         let threshold = detection.get("threshold").and_then(Value::as_f64);
+        let is_semantic = detection.get("type").and_then(Value::as_str) == Some("semantic_vad");
+        let eagerness = detection.get("eagerness").and_then(Value::as_str);
+        let idle_ms = detection.get("idle_timeout_ms").and_then(Value::as_u64);
+        let may_idle = !is_semantic && self.dialect.can("idle_timeout");
         Some(TurnDetection {
+            eagerness: is_semantic.then(|| Eagerness::named(eagerness.unwrap_or_default())),
+            idle_ms: idle_ms.filter(|ms| may_idle && *ms > 0),
             threshold: threshold.map_or(defaults.vad_threshold, |t| t as f32),
             prefix_ms: ms("prefix_padding_ms", defaults.vad_prefix_ms),
             silence_ms: ms("silence_duration_ms", defaults.vad_silence_ms),
@@ -272,7 +338,7 @@ impl Settings {
     /// Whether the client asked for transcripts of the caller.
     pub(crate) fn wants_transcripts(&self) -> bool {
         let asked = self.session.pointer("/audio/input/transcription");
-        asked.is_some_and(Value::is_object)
+        self.is_transcription() || asked.is_some_and(Value::is_object)
     }
 
     /// Name of the voice.

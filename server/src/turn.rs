@@ -8,6 +8,7 @@ use talkwire_core::audio::vad::{Frame, Vad};
 use crate::brain::Clip;
 use crate::conversation::Recording;
 use crate::error::{Judged, Problem};
+use crate::pause::Eagerness;
 use crate::settings::TurnDetection;
 
 /// Most audio the buffer holds.
@@ -26,6 +27,8 @@ pub(crate) enum Boundary {
     Started { start_ms: u64 },
     /// Speech ended, closing silence included.
     Stopped { end_ms: u64 },
+    /// Speech paused: its words may tell whether the turn is over.
+    Paused,
 }
 
 /// The caller's audio that is not an item yet.
@@ -67,8 +70,8 @@ struct Detector {
 enum State {
     /// `run` frames of speech in a row, the first at `since`.
     Quiet { run: u32, since: u64 },
-    /// A turn; speech was last heard until `last`.
-    Speaking { last: u64 },
+    /// A turn; speech was last heard until `last`, and a pause after it was told of.
+    Speaking { last: u64, is_paused: bool },
 }
 
 impl InputBuffer {
@@ -114,14 +117,24 @@ impl InputBuffer {
         self.samples.is_empty() && self.framer.pending() == 0
     }
 
-    /// Adds audio and returns the boundaries it completes, in order.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Judged<Vec<Boundary>> {
-        let new_ms = self.format.ms_of_bytes(bytes.len() as u64);
+    /// Refuses audio for which there is no room.
+    pub(crate) fn judge_room(&self, bytes: usize) -> Judged<()> {
+        let new_ms = self.format.ms_of_bytes(bytes as u64);
         if self.ms() + new_ms > MAX_BUFFER_MS {
             let most = MAX_BUFFER_MS / 1000;
             let message = format!("The input buffer holds at most {most} s: commit or clear it.");
             return Err(Problem::value("audio", message));
         }
+        Ok(())
+    }
+
+    /// Bytes of 20 ms: pieces so small that a pause is noticed before what follows it.
+    pub(crate) const fn piece_bytes(&self) -> usize {
+        self.format.bytes_of_ms(20) as usize
+    }
+
+    /// Adds audio, for which there is room, and returns the boundaries it completes, in order.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Vec<Boundary> {
         let before = self.samples.len();
         self.framer.push(bytes, &mut self.samples);
         let boundaries = match &mut self.detector {
@@ -144,10 +157,48 @@ impl InputBuffer {
                     let end_ms = self.position_ms(sample);
                     Boundary::Stopped { end_ms }
                 }
+                Edge::Pause => Boundary::Paused,
             });
         }
         self.trim();
-        Ok(told)
+        told
+    }
+
+    /// Whether the turn that is spoken pauses.
+    pub(crate) fn is_paused(&self) -> bool {
+        let state = self.detector.as_ref().map(|detector| detector.state);
+        matches!(
+            state,
+            Some(State::Speaking {
+                is_paused: true,
+                ..
+            })
+        )
+    }
+
+    /// The turn that is spoken ends here; returns where that is.
+    pub(crate) fn end_turn(&mut self) -> u64 {
+        if let Some(detector) = &mut self.detector {
+            detector.state = State::QUIET;
+        }
+        self.span_ms().1
+    }
+
+    /// A copy of the audio since then.
+    pub(crate) fn peek(&self, start_ms: u64) -> Clip {
+        let rate_hz = self.format.rate_hz();
+        let sample = start_ms.saturating_sub(self.base_ms) * u64::from(rate_hz) / 1000;
+        let at = (sample.saturating_sub(self.start_sample) as usize).min(self.samples.len());
+        Clip {
+            rate_hz,
+            samples: self.samples[at..].to_vec(),
+        }
+    }
+
+    /// Where the audio that waits begins and ends.
+    pub(crate) fn span_ms(&self) -> (u64, u64) {
+        let end = self.position_ms(self.end_sample());
+        (self.position_ms(self.start_sample), end)
     }
 
     /// Takes out all audio.
@@ -222,6 +273,7 @@ impl InputBuffer {
 enum Edge {
     Start(u64),
     Stop(u64),
+    Pause,
 }
 
 impl State {
@@ -278,17 +330,26 @@ impl Detector {
                     return None;
                 }
                 let since = *since;
-                self.state = State::Speaking { last: end };
+                self.state = State::Speaking {
+                    last: end,
+                    is_paused: false,
+                };
                 Some(Edge::Start(since))
             }
-            State::Speaking { last } if speech => {
+            State::Speaking { last, is_paused } if speech => {
                 *last = end;
+                *is_paused = false;
                 None
             }
-            State::Speaking { last } => {
+            State::Speaking { last, is_paused } => {
                 let silence_ms = (end - *last) * 1000 / self.rate_hz;
                 if silence_ms < self.rules.silence_ms {
                     return None;
+                }
+                let patience = self.rules.eagerness.map(Eagerness::patience_ms);
+                if patience.is_some_and(|most| silence_ms < most) {
+                    let is_news = !std::mem::replace(is_paused, true);
+                    return is_news.then_some(Edge::Pause);
                 }
                 self.state = State::QUIET;
                 Some(Edge::Stop(end))
@@ -317,6 +378,8 @@ mod tests {
         silence_ms: 300,
         create_response: true,
         interrupt_response: true,
+        eagerness: None,
+        idle_ms: None,
     };
 
     fn bytes(samples: &[i16]) -> Vec<u8> {
@@ -333,7 +396,7 @@ mod tests {
 
     fn boundaries(samples: &[i16], piece: usize) -> Vec<Boundary> {
         let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(RULES));
-        let append = |piece: &[i16]| buffer.append(&bytes(piece)).expect("fits");
+        let append = |piece: &[i16]| buffer.append(&bytes(piece));
         samples.chunks(piece).flat_map(append).collect()
     }
 
@@ -374,7 +437,7 @@ mod tests {
     fn a_turn_is_taken_with_its_padding_and_the_rest_stays() {
         let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(RULES));
         let sound = [silence(500), digits("5"), silence(1000)].concat();
-        let found = buffer.append(&bytes(&sound)).expect("fits");
+        let found = buffer.append(&bytes(&sound));
         let [Boundary::Started { start_ms }, Boundary::Stopped { end_ms }] = found[..] else {
             panic!("{found:?}")
         };
@@ -388,7 +451,7 @@ mod tests {
     #[test]
     fn without_a_detector_audio_only_waits() {
         let mut buffer = InputBuffer::new(Format::PCM16_24K, None);
-        assert_eq!(buffer.append(&bytes(&digits("1"))), Ok(Vec::new()));
+        assert_eq!(buffer.append(&bytes(&digits("1"))), []);
         assert_eq!(buffer.take().clip.samples, digits("1"));
         assert!(buffer.is_empty());
     }
@@ -398,13 +461,14 @@ mod tests {
         let minute = vec![0; 8_000 * 60];
         let mut manual = InputBuffer::new(Format::Alaw, None);
         for _ in 0..10 {
-            manual.append(&minute).expect("fits");
+            manual.judge_room(minute.len()).expect("fits");
+            manual.append(&minute);
         }
-        let full = manual.append(&[0; 8]).expect_err("full");
+        let full = manual.judge_room(8).expect_err("full");
         assert_eq!(full.param(), Some("audio"));
         let mut detecting = InputBuffer::new(Format::PCM16_24K, Some(RULES));
         for _ in 0..90 {
-            detecting.append(&bytes(&silence(1000))).expect("fits");
+            detecting.append(&bytes(&silence(1000)));
         }
         assert!(
             detecting.ms() <= 2 * IDLE_KEEP_MS + 1000,
@@ -416,14 +480,61 @@ mod tests {
     #[test]
     fn time_goes_on_over_a_change_of_format() {
         let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(RULES));
-        buffer.append(&bytes(&silence(1000))).expect("fits");
+        buffer.append(&bytes(&silence(1000)));
         buffer.clear();
         buffer.configure(Format::Pcm16 { rate_hz: 8_000 }, Some(RULES));
         let sound = tones("77", 8_000).expect("digits");
-        let found = buffer.append(&bytes(&sound)).expect("fits");
+        let found = buffer.append(&bytes(&sound));
         let [Boundary::Started { start_ms }] = found[..] else {
             panic!("{found:?}")
         };
         assert!((1000..1100).contains(&start_ms), "{start_ms}");
+    }
+
+    #[test]
+    fn a_patient_detector_tells_of_pauses_and_ends_turns_at_last() {
+        let rules = TurnDetection {
+            eagerness: Some(Eagerness::High),
+            ..RULES
+        };
+        let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(rules));
+        let sound = [digits("1"), silence(600), digits("2"), silence(2_500)].concat();
+        let mut found = Vec::new();
+        for piece in bytes(&sound).chunks(buffer.piece_bytes()) {
+            let told = buffer.append(piece);
+            assert!(!told.contains(&Boundary::Paused) || buffer.is_paused());
+            found.extend(told);
+        }
+        assert!(
+            matches!(
+                found[..],
+                [
+                    Boundary::Started { .. },
+                    Boundary::Paused,
+                    Boundary::Paused,
+                    Boundary::Stopped { .. }
+                ]
+            ),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_turn_can_be_ended_from_outside() {
+        let rules = TurnDetection {
+            eagerness: Some(Eagerness::Low),
+            ..RULES
+        };
+        let mut buffer = InputBuffer::new(Format::PCM16_24K, Some(rules));
+        let sound = [digits("1"), silence(500)].concat();
+        let found = buffer.append(&bytes(&sound));
+        let [Boundary::Started { start_ms }, Boundary::Paused] = found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(buffer.peek(start_ms).samples, sound);
+        let end_ms = buffer.end_turn();
+        assert_eq!(end_ms, buffer.span_ms().1);
+        assert!(!buffer.is_paused());
+        assert_eq!(buffer.take_turn(start_ms, end_ms).recording.ms(), end_ms);
     }
 }

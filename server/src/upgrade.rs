@@ -37,6 +37,8 @@ pub struct Visit {
     pub dialect: Option<Arc<Dialect>>,
     /// Model of the query, decoded.
     pub model: Option<String>,
+    /// Whether a session that only transcribes was asked for.
+    pub is_transcription: bool,
     /// Whether a withdrawn version of the protocol was asked for.
     pub is_withdrawn: bool,
     /// Whether the model does not exist, which the client is told after the upgrade.
@@ -153,6 +155,7 @@ impl Rules {
         let subprotocol = table.subprotocol.clone();
         Ok(Visit {
             model,
+            is_transcription: knock.query_value("intent").as_deref() == Some("transcription"),
             is_withdrawn,
             is_bad_model,
             subprotocol: subprotocol.filter(|name| knock.offers(name)),
