@@ -12,8 +12,8 @@ use super::{Engine, answer, first_update};
 use crate::dialect::{Decoded, Quirk};
 use crate::error::{Error, Kind};
 use crate::event::{Event, Origin};
-use crate::wire::ServerEvent;
 use crate::wire::envelope::Malformed;
+use crate::wire::{ClientEvent, ServerEvent};
 
 impl Engine {
     pub(super) fn text(&mut self, now: Instant, raw: &Arc<str>, fx: &mut Effects) {
@@ -83,6 +83,7 @@ impl Engine {
         let halved = self.frame(&mut event, &mut rewritten);
         let failed = self.failed(now, &event);
         let audio_ms = self.audio_ms(&event);
+        self.watch.seen(now, &event, audio_ms);
         let origin = Origin {
             at_ms,
             event_id,
@@ -179,7 +180,10 @@ impl Engine {
         if self.options.session.0.is_empty() {
             return self.opened(now, fx);
         }
-        let event = first_update(&self.options);
+        let mut event = first_update(&self.options);
+        if let ClientEvent::SessionUpdate(update) = &mut event {
+            self.take_over(&mut update.session.0);
+        }
         let event_id = self.ids.next("evt");
         match self.dialect.encode_client(&event, Some(&event_id)) {
             Ok(frame) => {

@@ -13,6 +13,7 @@
 //! | `tools` | function calls that wait for an output |
 //! | `tracks` | which of two tracks of the same text is passed on |
 //! | `history` | the conversation in its order |
+//! | `watch` | silence, and the prompt after it |
 
 mod check;
 mod config;
@@ -27,9 +28,12 @@ mod tools;
 mod tracks;
 mod turns;
 mod uplink;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use config::Config;
 use history::History;
@@ -42,14 +46,15 @@ use tools::Tools;
 use tracks::Tracks;
 use turns::Turns;
 use uplink::Held;
+use watch::{PROMPT, Watch};
 
 use crate::dialect::Dialect;
 use crate::dialect::check::{Check, Waived};
 use crate::error::{Error, Kind, Result};
 use crate::event::{End, Event, Unsent};
 use crate::options::Options;
-use crate::wire::client::SessionUpdate;
-use crate::wire::{ClientEvent, Ids, Session};
+use crate::wire::client::{ResponseCreate, SessionUpdate};
+use crate::wire::{ClientEvent, Ids, Map, Session};
 
 /// The machine of one session.
 #[derive(Debug)]
@@ -72,6 +77,7 @@ pub struct Engine {
     tools: Tools,
     tracks: Tracks,
     history: History,
+    watch: Watch,
 }
 
 impl Engine {
@@ -97,6 +103,7 @@ impl Engine {
             tools: Tools::default(),
             tracks: Tracks::default(),
             history: History::default(),
+            watch: Watch::default(),
             options,
         })
     }
@@ -128,10 +135,14 @@ impl Engine {
 
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.link.deadline(), self.requests.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.link.deadline(),
+            self.requests.deadline(),
+            self.watch.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The format of the audio we send, as the server acknowledged it.
@@ -150,6 +161,7 @@ impl Engine {
     }
 
     fn close(&mut self, now: Instant, grace_ms: u64, asked: Asked, fx: &mut Effects) {
+        self.watch.stop();
         let id = self.link.id();
         if self.link.is_ending() {
             // Closing twice is one close, but the second may be in more of a hurry.
@@ -176,6 +188,9 @@ impl Engine {
         let (culprits, overdue) = self.requests.overdue(now);
         culprits.iter().for_each(|id| self.responses.refused(id));
         answer(overdue, fx);
+        if self.watch.is_due(now) {
+            self.prompt(now, fx);
+        }
         if self.link.is_overdue(now) {
             // A closing handshake that took too long is still the close that was asked for.
             let silence = Error::new(Kind::Timeout, self.link.overdue_for());
@@ -184,7 +199,31 @@ impl Engine {
         }
     }
 
+    /// Lets the agent speak into silence, in place of a server that does not.
+    fn prompt(&mut self, now: Instant, fx: &mut Effects) {
+        let session = self.config.acknowledged();
+        let instructions = session.pointer("/instructions").and_then(Value::as_str);
+        let text = match instructions.filter(|text| !text.is_empty()) {
+            Some(instructions) => format!("{instructions}\n\n{PROMPT}"),
+            None => PROMPT.to_owned(),
+        };
+        let response = Some(Map::from_iter([("instructions".to_owned(), text.into())]));
+        let create = ClientEvent::ResponseCreate(ResponseCreate { response });
+        let sent = self.send(now, Command::Send(create), None, fx);
+        if let Err(error) = sent {
+            self.settle(now, None, Err(error), fx);
+        }
+    }
+
+    /// Keeps for itself what the server cannot do of a patch of the session.
+    fn take_over(&mut self, patch: &mut Map) {
+        if !self.dialect.can("idle_timeout") {
+            self.watch.take_over(patch);
+        }
+    }
+
     fn down(&mut self, now: Instant, down: &Down, unsent: Unsent, fx: &mut Effects) {
+        self.watch.stop();
         let mid_turn = self.is_mid_turn();
         let verdict = self.link.down(now, down, &self.dialect);
         let held = self.held.abandon();
@@ -300,17 +339,26 @@ impl Engine {
                         .id
                         .get_or_insert_with(|| self.ids.next("item_c"));
                 }
+                if let ClientEvent::SessionUpdate(update) = &mut event {
+                    self.take_over(&mut update.session.0);
+                }
                 let event_id = self.ids.next("evt");
                 let frame = self.dialect.encode_client(&event, Some(&event_id))?;
                 self.sent(now, &event, &event_id, ticket, fx);
                 fx.push(Effect::Send(link, Frame::Text(frame)));
             }
             Command::Json(text) => {
-                let json = uplink::Json::parse(&text)?;
+                let mut json = uplink::Json::parse(&text)?;
                 if let ClientEvent::Append(append) = json.event {
                     return self.send(now, Command::Send(ClientEvent::Append(append)), ticket, fx);
                 }
                 self.judge(&json.event)?;
+                if let (ClientEvent::SessionUpdate(update), Some(Value::Object(patch))) =
+                    (&mut json.event, json.fields.get_mut("session"))
+                {
+                    self.take_over(patch);
+                    update.session = Session(patch.clone());
+                }
                 let event_id = json.event_id.unwrap_or_else(|| self.ids.next("evt"));
                 let frame = self.dialect.encode_client_fields(
                     json.event.name(),
