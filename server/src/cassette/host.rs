@@ -1,7 +1,7 @@
 //! A small server in a thread of its own.
 
 use std::net::TcpListener as StdListener;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use talkwire_core::error::{Error, Kind, Result};
@@ -25,6 +25,7 @@ pub(crate) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 pub(super) struct Host {
     address: std::net::SocketAddr,
     stop: watch::Sender<bool>,
+    stopped: mpsc::Receiver<()>,
     runtime: Option<Runtime>,
 }
 
@@ -41,10 +42,16 @@ impl Host {
             .map_err(|e| Error::new(Kind::Io, format!("the listening socket: {e}")))?;
         let runtime = local::runtime()?;
         let (stop, stopping) = watch::channel(false);
-        runtime.spawn(accept(listener, stopping, serve));
+        let (report, stopped) = mpsc::channel();
+        runtime.spawn(async move {
+            accept(listener, stopping, serve).await;
+            // Nobody waits for it when it was given up.
+            let _ = report.send(());
+        });
         Ok(Self {
             address,
             stop,
+            stopped,
             runtime: Some(runtime),
         })
     }
@@ -61,11 +68,7 @@ impl Drop for Host {
         };
         // An error means that nothing listens any more.
         let _ = self.stop.send(true);
-        let deadline = std::time::Instant::now() + STOP_LIMIT;
-        // Receivers go when the tasks are done.
-        while self.stop.receiver_count() > 0 && std::time::Instant::now() < deadline {
-            std::thread::yield_now();
-        }
+        let _ = self.stopped.recv_timeout(STOP_LIMIT);
         runtime.shutdown_background();
     }
 }

@@ -316,7 +316,7 @@ fn read_one(path: &Path) -> Result<Reel> {
         return Err(Error::new(Kind::Config, message));
     }
     let text = std::fs::read_to_string(path).map_err(|e| unwritten(path, &e))?;
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
     let mut sounds = BTreeMap::new();
     let mut lines = Vec::new();
     for (number, text) in text.lines().enumerate() {

@@ -150,7 +150,7 @@ impl ClientWatch {
 
     fn append(&mut self, bytes: usize) {
         self.buffered_bytes += bytes;
-        if bytes % self.formats.input.sample_bytes() != 0 {
+        if !bytes.is_multiple_of(self.formats.input.sample_bytes()) {
             self.broken("C5", format!("an append of {bytes} bytes"));
         }
         let most = self.dialect.table().limits.append_max_bytes as usize;
@@ -177,10 +177,8 @@ impl ClientWatch {
             "conversation.item.create" => self.item(event),
             "conversation.item.truncate" => self.truncate(event),
             "response.create" => self.create(event),
-            "response.cancel" => {
-                if !self.server.is_busy() && self.asked == 0 {
-                    self.broken("C8", "no response ran");
-                }
+            "response.cancel" if !self.server.is_busy() && self.asked == 0 => {
+                self.broken("C8", "no response ran");
             }
             _ => {}
         }

@@ -441,7 +441,8 @@ impl Item {
         }
         match name {
             "response.content_part.added" => {
-                if self.parts.insert(index, false).is_some() {
+                let old = self.parts.insert(index, false);
+                if old.is_some() {
                     broken("S10", format!("part {index} was added twice"));
                 }
             }
