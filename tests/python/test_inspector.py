@@ -41,7 +41,8 @@ def test_the_endpoints_answer_a_program(control: tuple[str, str]) -> None:
 
 
 def test_a_browser_shows_the_events_of_a_session(control: tuple[str, str]) -> None:
-    if BROWSER is None:
+    # Some distributions install a program of this name that only says where to get the real one.
+    if BROWSER is None or subprocess.run([BROWSER, "--version"], capture_output=True).returncode:
         pytest.skip("no chromium is installed")
     url, page = control
     call(url)

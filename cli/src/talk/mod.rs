@@ -61,6 +61,8 @@ pub(crate) struct Talk {
     /// How much later than `opened` the clock of the session's events seems to have started: what
     /// the event that was read fastest took to get here. `None` before the first.
     ahead_ms: Option<u64>,
+    /// When the last event came, on that clock.
+    seen_ms: u64,
     stop: Stop,
     /// Whether nothing was asked of the session first.
     is_configured: bool,
@@ -87,6 +89,7 @@ impl Talk {
             session: client.open(options)?,
             opened,
             ahead_ms: None,
+            seen_ms: 0,
             stop: stop.clone(),
             is_configured: patch.0.is_empty(),
             server_tools: dialect.table().server_tools.clone(),
@@ -105,11 +108,9 @@ impl Talk {
     /// Milliseconds on the clock of the call, which is that of the session's events: what is sent
     /// now is never younger than its answer, nor older than what it answers.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.since_opened_ms() - self.ahead_ms.unwrap_or(0)
-    }
-
-    fn since_opened_ms(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let now_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = now_ms.saturating_sub(self.ahead_ms.unwrap_or(0));
+        now_ms.max(self.seen_ms)
     }
 
     /// Goes on until the session is configured, which is known when the events that say so are read
@@ -152,7 +153,11 @@ impl Talk {
     }
 
     fn take(&mut self, event: &Event) {
-        let lag_ms = self.since_opened_ms().saturating_sub(event.at_ms());
+        // Rounded up, so that what is rounded down later is never ahead of the session's clock.
+        let since_ms = self.opened.elapsed().as_nanos().div_ceil(1_000_000);
+        let since_ms = u64::try_from(since_ms).unwrap_or(u64::MAX);
+        let lag_ms = since_ms.saturating_sub(event.at_ms());
+        self.seen_ms = event.at_ms();
         self.ahead_ms = Some(self.ahead_ms.map_or(lag_ms, |ms| ms.min(lag_ms)));
         self.waits.seen(event, self.record.answers_turns());
         self.record.seen(event);
