@@ -37,15 +37,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// With a page to look into it, and its journal:
 ///
 /// ```
-/// # fn look() -> talkwire_core::Result<()> {
 /// use talkwire_server::{Config, LocalServer};
-/// let server = LocalServer::start(Config::new().profile("openai").control(0))?;
+/// let server = LocalServer::start(Config::new().profile("openai").control(0)).unwrap();
 /// println!("{} {}", server.url(), server.control_url().unwrap_or_default());
 /// println!("{:?}", server.journal().sessions());
 /// server.stop();
-/// # Ok(())
-/// # }
-/// # look().unwrap();
 /// ```
 #[derive(Debug)]
 pub struct LocalServer {

@@ -28,7 +28,8 @@ def block(language: str) -> str:
 def stands_in(text: str, path: str) -> None:
     """Whether the lines stand in a file that a test runs, one after another."""
     lines = [line.strip() for line in text.splitlines()]
-    inside = [line.strip().removeprefix("///").strip() for line in (ROOT / path).open()]
+    whole = (ROOT / path).read_text().splitlines()
+    inside = [line.strip().removeprefix("///").strip() for line in whole]
     starts = range(len(inside) - len(lines) + 1)
     assert any(inside[at : at + len(lines)] == lines for at in starts), f"{path}: {text}"
 

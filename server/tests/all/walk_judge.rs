@@ -212,7 +212,9 @@ impl Judge {
     }
 
     fn of_item(&mut self, kind: &str, event: &Value) {
-        let item_id = event["item"]["id"].as_str().or(event["item_id"].as_str());
+        let item_id = event["item"]["id"]
+            .as_str()
+            .or_else(|| event["item_id"].as_str());
         let id = item_id.expect("an id").to_owned();
         match kind {
             "conversation.item.added" | "conversation.item.created" => self.added(id, event),
@@ -307,7 +309,9 @@ impl Item {
             "response.content_part.added" => self.part_is_open = true,
             "response.content_part.done" => {
                 let part = &event["part"];
-                let whole = part["text"].as_str().or(part["transcript"].as_str());
+                let whole = part["text"]
+                    .as_str()
+                    .or_else(|| part["transcript"].as_str());
                 assert_eq!(whole, Some(self.text.as_str()));
                 self.part_is_open = false;
             }
