@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::Value;
-use talkwire_core::wire::server::{ItemEvent, ItemRef, ItemTruncated};
+use talkwire_core::wire::server::{ItemRef, ItemTruncated, RetrievedItem};
 use talkwire_core::wire::{Map, ServerEvent};
 
 use crate::conversation::Place;
@@ -41,10 +41,7 @@ impl Peer {
     pub(crate) fn item_retrieve(&mut self, fields: &Map, fx: &mut PeerEffects) -> Judged<()> {
         self.know(fields, &["item_id"])?;
         let item = self.talk.retrieve(text(fields, "item_id")?)?;
-        let event = ServerEvent::ItemRetrieved(ItemEvent {
-            previous_item_id: None,
-            item,
-        });
+        let event = ServerEvent::ItemRetrieved(RetrievedItem { item });
         self.out.send(&event, fx);
         Ok(())
     }

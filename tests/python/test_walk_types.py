@@ -15,7 +15,7 @@ from helpers import DEEP, run
 from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 from pydantic import TypeAdapter
 from talkwire.testing import LocalServer
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 STEPS = 2_000 if DEEP else 200
@@ -23,6 +23,8 @@ STEPS = 2_000 if DEEP else 200
 SCRIPT = """
 ears: ["one", "two and", "two and three", {fail: {message: "inaudible"}}, "five"]
 turns:
+  - when: {user: who is it}
+    mcp_call: {server: crm, name: find, output: {city: Kazan}}
   - when: {tool: find}
     say: "Found."
   - when: {turn: 2}
@@ -39,8 +41,22 @@ turns:
     fail: {code: rate_limit_exceeded, message: "Slow down."}
 """
 
-# An older name that one dialect uses; its shape is that of the present one.
+# Of two dialects one has an older name, of an event with the shape of the present one, and sample
+# rates that the types do not list. Nothing else of it may differ.
 OLDER = {"conversation.item.created": "conversation.item.added"}
+RATE = 24_000
+
+
+def as_typed(value: Any) -> Any:
+    """The same value with the only sample rate that the types know."""
+    if isinstance(value, list):
+        return [as_typed(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "audio/pcm":
+        assert 8_000 <= value["rate"] <= 48_000
+        return {**value, "rate": RATE}
+    return {key: as_typed(one) for key, one in value.items()}
 
 
 def audio(loud: bool, ms: int) -> str:
@@ -140,7 +156,50 @@ class Walk:
         return {"type": name, **fields}
 
 
-async def walk(url: str, seed: int) -> Walk:
+async def judged(socket: ClientConnection, profile: str, place: str) -> dict[str, Any]:
+    """The next event, which the types of the stock client accept."""
+    frame = await socket.recv()
+    event = json.loads(frame)
+    if profile != "openai":
+        event = as_typed(event)
+        event["type"] = OLDER.get(event["type"], event["type"])
+    try:
+        typed = EVENT.validate_json(json.dumps(event), strict=True)
+    except ValueError as error:
+        raise AssertionError(f"{place}: {str(frame)}") from error
+    assert not set(typed.model_extra or ()), f"{place}: unknown fields in {str(frame)}"
+    return event
+
+
+async def silence(url: str) -> set[str]:
+    """An MCP call that succeeds and a prompt after silence, which quick walks seldom meet."""
+    names: set[str] = set()
+    tool = {
+        "type": "mcp",
+        "server_label": "crm",
+        "server_url": "https://h/mcp",
+        "require_approval": "never",
+    }
+    session = {
+        "output_modalities": ["text"],
+        "tools": [tool],
+        "audio": {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 50}}},
+    }
+    text = [{"type": "input_text", "text": "who is it"}]
+    item = {"type": "message", "role": "user", "content": text}
+    async with connect(url, max_size=None) as socket:
+        for step in (
+            {"type": "session.update", "session": session},
+            {"type": "conversation.item.create", "item": item},
+            {"type": "response.create"},
+        ):
+            await socket.send(json.dumps(step))
+        while "input_audio_buffer.timeout_triggered" not in names:
+            names.add((await judged(socket, "openai", "silence"))["type"])
+    return names
+
+
+async def walk(url: str, profile: str, seed: int) -> Walk:
     walker = Walk(seed)
     async with connect(url, max_size=None) as socket:
         for number in range(STEPS):
@@ -151,14 +210,7 @@ async def walk(url: str, seed: int) -> Walk:
             # An event that nobody knows is answered at once: until then all frames are read.
             await socket.send(json.dumps({"type": "no.such.event", "event_id": f"mark_{number}"}))
             while True:
-                frame = await socket.recv()
-                event = json.loads(frame)
-                event["type"] = OLDER.get(event["type"], event["type"])
-                try:
-                    judged = EVENT.validate_json(json.dumps(event), strict=True)
-                except ValueError as error:
-                    raise AssertionError(f"seed {seed}, step {step}: {frame}") from error
-                assert not set(judged.model_extra or ()), f"{event['type']} has unknown fields"
+                event = await judged(socket, profile, f"seed {seed}, step {number}")
                 walker.saw(event)
                 if (event.get("error") or {}).get("event_id") == f"mark_{number}":
                     break
@@ -171,5 +223,16 @@ def test_the_stock_types_take_every_event_of_a_random_walk(profile: str) -> None
     names: set[str] = set()
     with LocalServer(script=SCRIPT, profile=profile) as server:
         for seed in range(2):
-            names |= run(walk(server.url, seed)).names
-    assert {"error", "response.done", "conversation.item.added", "session.updated"} <= names
+            names |= run(walk(server.url, profile, seed)).names
+        if profile == "openai":
+            names |= run(silence(server.url))
+            assert {"response.mcp_call.completed", "rate_limits.updated"} <= names
+    assert {
+        "conversation.item.added",
+        "error",
+        "mcp_list_tools.completed",
+        "response.done",
+        "response.function_call_arguments.done",
+        "response.output_audio.delta",
+        "session.updated",
+    } <= names

@@ -24,7 +24,7 @@ event_enum! {
         /// An item is final.
         ItemDone(ItemEvent) = "conversation.item.done",
         /// Answer to `conversation.item.retrieve`.
-        ItemRetrieved(ItemEvent) = "conversation.item.retrieved",
+        ItemRetrieved(RetrievedItem) = "conversation.item.retrieved",
         /// Answer to `conversation.item.delete`.
         ItemDeleted(ItemRef) = "conversation.item.deleted",
         /// Answer to `conversation.item.truncate`.
@@ -154,6 +154,12 @@ wire_struct! {
         /// The item before it; null for the first.
         pub previous_item_id: Option<String>,
         /// The item.
+        pub item: Item,
+    }
+
+    /// An item as it was asked for: its place is not told.
+    pub struct RetrievedItem {
+        /// The item, with its audio.
         pub item: Item,
     }
 
@@ -454,10 +460,10 @@ impl ServerEvent {
     /// The item this event is about.
     pub fn item_id(&self) -> Option<&str> {
         let id = match self {
-            Self::ItemAdded(e)
-            | Self::ItemCreated(e)
-            | Self::ItemDone(e)
-            | Self::ItemRetrieved(e) => return e.item.id.as_deref(),
+            Self::ItemAdded(e) | Self::ItemCreated(e) | Self::ItemDone(e) => {
+                return e.item.id.as_deref();
+            }
+            Self::ItemRetrieved(e) => return e.item.id.as_deref(),
             Self::OutputItemAdded(e) | Self::OutputItemDone(e) => return e.item.id.as_deref(),
             Self::ItemDeleted(e) => &e.item_id,
             Self::BufferCommitted(e) => &e.item_id,
