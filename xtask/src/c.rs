@@ -176,7 +176,9 @@ pub(crate) fn valgrind(plan: &Plan) -> Done<Outcome> {
             continue;
         }
         let mut run = Command::new("valgrind");
-        run.args(["-q", "--error-exitcode=99", "--num-callers=30"])
+        // A program that spins until something happens would else never let it happen.
+        run.args(["-q", "--error-exitcode=99", "--fair-sched=yes"])
+            .arg("--num-callers=30")
             .arg(leak_check(program)?)
             .args([
                 "--show-leak-kinds=definite,possible",
