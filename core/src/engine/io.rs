@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::history::Segment;
+use crate::audio::format::Format;
 use crate::error::{Error, Result};
 use crate::event::{End, Event, Unsent};
 use crate::wire::{ClientEvent, Session};
@@ -18,6 +19,19 @@ pub struct LinkId(pub u32);
 /// The promise of exactly one reply to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// One part of an item's audio, counted from 1 in the order in which they begin to sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartId(pub u64);
+
+/// How much of a part was heard, counted from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The part.
+    pub part: PartId,
+    /// Samples at the rate of the audio that [`Effect::Play`] brought.
+    pub samples: u64,
+}
 
 /// What happens to a session.
 #[derive(Clone, Debug)]
@@ -44,6 +58,14 @@ pub enum Input {
         /// Milliseconds.
         ms: u64,
     },
+    /// A media port was attached (`true`) or is gone.
+    Port(bool),
+    /// Sound of the customer, in [`super::Engine::input_format`]; whole samples.
+    Captured(Bytes),
+    /// More was heard: the parts that changed.
+    Heard(Vec<Heard>),
+    /// The answer to [`Effect::Flush`]: the parts that were cut, as far as they were heard.
+    Flushed(Vec<Heard>),
     /// The application does not read its events and the hard bound is reached.
     SlowReader,
     /// The deadline passed.
@@ -110,6 +132,14 @@ pub enum Effect {
     Dial(LinkId),
     /// Send on a link, after everything sent before.
     Send(LinkId, Frame),
+    /// Let the listener hear more of a part, in this format; whole samples.
+    Play(PartId, Bytes, Format),
+    /// Nothing more of a part will come.
+    PlayEnd(PartId),
+    /// Make what sounds quiet (`true`), or loud again.
+    Hold(bool),
+    /// Drop everything that waits to be heard; [`Input::Flushed`] follows at once.
+    Flush,
     /// Send what is queued, then the closing handshake.
     Hangup(LinkId),
     /// Drop the socket at once and report it down.

@@ -124,6 +124,9 @@ impl Engine {
                 self.unsent.audio_ms += ms;
                 fx.push(Effect::Note(format!("uplink dropped {ms} ms")));
             }
+            Input::Captured(audio) => self.captured(audio, fx),
+            // Not yet of consequence.
+            Input::Port(_) | Input::Heard(_) | Input::Flushed(_) => {}
             Input::SlowReader => self.slow_reader(now, fx),
             Input::Timeout => self.timeout(now, fx),
             Input::LinkUp(_) | Input::Text(..) | Input::Binary(..) | Input::LinkDown(..) => {}
@@ -382,6 +385,20 @@ impl Engine {
         self.turns.appended(audio.len());
         let ms = format.ms_of_bytes(audio.len() as u64);
         fx.push(Effect::Send(self.link.id(), Frame::Audio(audio, ms)));
+    }
+
+    /// Sound of the media port: it comes with the clock, whether or not it can be sent.
+    fn captured(&mut self, audio: bytes::Bytes, fx: &mut Effects) {
+        if self.link.is_open() {
+            return self.append(audio, fx);
+        }
+        let format = self.config.input_format(&self.dialect);
+        self.unsent.audio_ms += format.ms_of_bytes(audio.len() as u64);
+    }
+
+    /// Whether sound of a media port can be sent; what is captured before is its pre-roll.
+    pub fn is_open(&self) -> bool {
+        self.link.is_open()
     }
 
     fn judge(&self, event: &ClientEvent) -> Result<()> {

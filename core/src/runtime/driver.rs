@@ -238,6 +238,7 @@ impl Driver {
                     self.socket = Socket::Gone;
                     self.end = Some(end);
                 }
+                Effect::Play(..) | Effect::PlayEnd(_) | Effect::Hold(_) | Effect::Flush => {}
                 Effect::Note(_) => {}
             }
         }

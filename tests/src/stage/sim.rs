@@ -131,7 +131,12 @@ impl Sim {
             Effect::Emit(event) => self.seen.push_back(Seen::Event(seen(&event))),
             Effect::Reply(ticket, result) => self.replies.push((ticket, result)),
             Effect::End(it) => self.seen.push_back(Seen::End(end(&it))),
-            Effect::Ready | Effect::Note(_) => {}
+            Effect::Ready
+            | Effect::Note(_)
+            | Effect::Play(..)
+            | Effect::PlayEnd(_)
+            | Effect::Hold(_)
+            | Effect::Flush => {}
         }
     }
 
