@@ -10,13 +10,9 @@ use serde_json::{Value, json};
 use crate::error::{Error, Kind, Who};
 use crate::wire::{EventType, Map, ServerEvent};
 
-/// Numbers of the events this library makes by itself; those of the wire are below 1000.
-pub mod local {
-    /// `audio.gap`: audio was dropped because events were not read.
-    pub const GAP: u16 = 1001;
-    /// `protocol.fault`: the server sent something that is no event. The session goes on.
-    pub const FAULT: u16 = 1002;
-}
+pub mod local;
+
+use local::Local;
 
 /// One event. Cheap to clone; may be kept and sent to other threads.
 #[derive(Clone)]
@@ -48,15 +44,8 @@ pub struct Origin {
 pub enum Body {
     /// An event of the server, under its canonical name.
     Wire(ServerEvent),
-    /// Audio of an item was dropped because events were not read.
-    Gap {
-        /// The item.
-        item_id: String,
-        /// Milliseconds that are missing.
-        dropped_ms: u64,
-    },
-    /// The server sent something that is no event.
-    Fault(Error),
+    /// An event that this library makes by itself.
+    Local(Local),
 }
 
 impl Event {
@@ -68,24 +57,17 @@ impl Event {
         }))
     }
 
-    /// A marker of dropped audio.
-    pub fn gap(at_ms: u64, item_id: String, dropped_ms: u64) -> Self {
-        let origin = Origin {
-            at_ms,
-            rewritten: true,
-            ..Origin::default()
-        };
-        Self(Arc::new(Inner {
-            body: Body::Gap {
-                item_id,
-                dropped_ms,
-            },
-            origin,
-        }))
+    /// An event of this library.
+    pub fn local(at_ms: u64, local: Local) -> Self {
+        Self::made(at_ms, local, None)
     }
 
     /// A broken frame of the server, or a command that failed with nobody waiting for it.
     pub fn fault(at_ms: u64, error: Error, raw: Option<Arc<str>>) -> Self {
+        Self::made(at_ms, Local::Fault(error), raw)
+    }
+
+    fn made(at_ms: u64, local: Local, raw: Option<Arc<str>>) -> Self {
         let origin = Origin {
             at_ms,
             raw,
@@ -93,7 +75,7 @@ impl Event {
             ..Origin::default()
         };
         Self(Arc::new(Inner {
-            body: Body::Fault(error),
+            body: Body::Local(local),
             origin,
         }))
     }
@@ -113,11 +95,19 @@ impl Event {
         &self.0.body
     }
 
+    /// The library's own event, if it is one.
+    pub fn own(&self) -> Option<&Local> {
+        match &self.0.body {
+            Body::Local(local) => Some(local),
+            Body::Wire(_) => None,
+        }
+    }
+
     /// The server's event, if it is one.
     pub fn server(&self) -> Option<&ServerEvent> {
         match &self.0.body {
             Body::Wire(event) => Some(event),
-            Body::Gap { .. } | Body::Fault(_) => None,
+            Body::Local(_) => None,
         }
     }
 
@@ -125,8 +115,7 @@ impl Event {
     pub fn name(&self) -> &str {
         match &self.0.body {
             Body::Wire(event) => event.name(),
-            Body::Gap { .. } => "audio.gap",
-            Body::Fault(_) => "protocol.fault",
+            Body::Local(local) => local.id().0,
         }
     }
 
@@ -134,8 +123,7 @@ impl Event {
     pub fn number(&self) -> u16 {
         match &self.0.body {
             Body::Wire(event) => EventType::from_name(event.name()).number(),
-            Body::Gap { .. } => local::GAP,
-            Body::Fault(_) => local::FAULT,
+            Body::Local(local) => local.id().1,
         }
     }
 
@@ -143,8 +131,7 @@ impl Event {
     pub fn text(&self) -> Option<&str> {
         let event = match &self.0.body {
             Body::Wire(event) => event,
-            Body::Gap { .. } => return None,
-            Body::Fault(error) => return Some(error.message()),
+            Body::Local(local) => return local.text(),
         };
         match event {
             ServerEvent::TextDelta(e) | ServerEvent::TranscriptDelta(e) => e.delta.as_deref(),
@@ -180,14 +167,16 @@ impl Event {
     pub fn item_id(&self) -> Option<&str> {
         match &self.0.body {
             Body::Wire(event) => event.item_id(),
-            Body::Gap { item_id, .. } => Some(item_id),
-            Body::Fault(_) => None,
+            Body::Local(local) => local.item_id(),
         }
     }
 
     /// The response it belongs to.
     pub fn response_id(&self) -> Option<&str> {
-        self.server()?.response_id()
+        match &self.0.body {
+            Body::Wire(event) => event.response_id(),
+            Body::Local(local) => local.response_id(),
+        }
     }
 
     /// The frame as it came, if it came from the server as one frame.
@@ -206,13 +195,7 @@ impl Event {
     fn fields(&self) -> Map {
         let mut map = match &self.0.body {
             Body::Wire(event) => event.to_fields(),
-            Body::Gap {
-                item_id,
-                dropped_ms,
-            } => object(json!({"item_id": item_id, "dropped_ms": dropped_ms})),
-            Body::Fault(error) => object(json!({"error": {
-                "type": error.kind().name(), "message": error.message(), "raw": self.0.origin.raw.as_deref()
-            }})),
+            Body::Local(local) => local.fields(self.raw()),
         };
         map.insert("type".to_owned(), json!(self.name()));
         if let Some(id) = &self.0.origin.event_id {
@@ -263,13 +246,6 @@ impl Event {
     }
 }
 
-fn object(value: Value) -> Map {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
 fn same_part(a: &crate::wire::server::Delta, b: &crate::wire::server::Delta) -> bool {
     (&a.response_id, &a.item_id, a.content_index) == (&b.response_id, &b.item_id, b.content_index)
 }
@@ -291,6 +267,33 @@ impl fmt::Debug for Event {
         // Never the content: it may be speech.
         write!(f, "Event({} at {} ms)", self.name(), self.0.origin.at_ms)
     }
+}
+
+/// Tokens of a session so far, cancelled responses included; `cached_tokens` are a part of those
+/// read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Responses counted.
+    pub responses: u64,
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Text tokens read.
+    pub input_text_tokens: u64,
+    /// Audio tokens read.
+    pub input_audio_tokens: u64,
+    /// Tokens read from the provider's cache.
+    pub cached_tokens: u64,
+    /// Text tokens written.
+    pub output_text_tokens: u64,
+    /// Audio tokens written.
+    pub output_audio_tokens: u64,
+    /// Tokens of the conversation after the last response.
+    pub context_tokens: u64,
+    /// Tokens that the model can hold; 0 where the dialect does not say.
+    pub context_limit_tokens: u64,
 }
 
 /// How a session ended. Every session ends with exactly one.

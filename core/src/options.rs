@@ -1,5 +1,8 @@
 //! Options of a session, typed, with a JSON escape hatch.
 
+pub mod barge_in;
+pub mod tool;
+
 use std::fmt;
 
 use serde::Deserialize;
@@ -34,6 +37,14 @@ pub struct Options {
     pub client_cert: Option<String>,
     /// PEM key of `client_cert`.
     pub client_key: Option<String>,
+    /// Tools that the model may call and the application runs, beside those of `session`.
+    pub tools: Vec<tool::Tool>,
+    /// How the customer interrupts the agent, where a listener is known.
+    pub barge_in: barge_in::BargeIn,
+    /// What becomes of a wish for a response while another one runs.
+    pub when_busy: WhenBusy,
+    /// Longest wait of such a wish.
+    pub wish_timeout_ms: u64,
     /// Time for name resolution, proxy, TCP and TLS.
     pub connect_timeout_ms: u64,
     /// Time for the WebSocket upgrade.
@@ -54,6 +65,21 @@ pub struct Options {
     pub seed: Option<u64>,
 }
 
+/// What becomes of a wish for a response while the conversation has one that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenBusy {
+    /// It waits for its turn.
+    Queue,
+    /// It waits, and wishes for the same get one response together.
+    #[default]
+    Merge,
+    /// What runs is cancelled, what waits is dropped, and it comes next.
+    Replace,
+    /// It is refused.
+    Refuse,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -67,6 +93,10 @@ impl Default for Options {
             only_ca: None,
             client_cert: None,
             client_key: None,
+            tools: Vec::new(),
+            barge_in: barge_in::BargeIn::default(),
+            when_busy: WhenBusy::Merge,
+            wish_timeout_ms: 60_000,
             connect_timeout_ms: 10_000,
             handshake_timeout_ms: 10_000,
             greeting_timeout_ms: 10_000,

@@ -13,9 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dialect::Dialect;
 use crate::engine::history::Segment;
-use crate::engine::io::{Command, Reply};
+use crate::engine::io::{Command, Mark, Reply};
 use crate::error::{Error, Kind, Result};
-use crate::event::{End, Event};
+use crate::event::{End, Event, Usage};
+use crate::options::WhenBusy;
+use crate::options::tool::Tool;
 use crate::runtime::dispatch::{Handler, in_callback};
 use crate::runtime::mailbox::{Mailbox, Next};
 use crate::runtime::{Launched, Message, Runtime, check_not_forked};
@@ -321,16 +323,71 @@ impl Session {
         }))
     }
 
+    /// [`Session::respond`] with a policy of its own for a conversation that is busy. The answer
+    /// says whether a response was made for it or another one serves it.
+    pub fn respond_when(&self, overrides: Option<Map>, when_busy: WhenBusy) -> Result<Pending> {
+        self.command(Command::Respond(overrides, when_busy))
+    }
+
     /// Stops a response; without an id, the one that runs.
     pub fn cancel(&self, response_id: Option<String>) -> Result<Pending> {
         self.send(ClientEvent::ResponseCancel(ResponseCancel { response_id }))
+    }
+
+    // ---- the listener, interruption, tools ------------------------------------------------------
+
+    /// Tells how much of a part the listener of a host that owns the queue has heard, in
+    /// milliseconds from its beginning. The first such mark makes this session count what is heard.
+    pub fn played(
+        &self,
+        item_id: impl Into<String>,
+        content_index: u32,
+        heard_ms: u64,
+    ) -> Result<()> {
+        let mark = Mark {
+            item_id: item_id.into(),
+            content_index,
+            heard_ms,
+        };
+        self.put(Command::Played(mark), None)
+    }
+
+    /// Decides an interruption that is held: it is one, or the agent goes on. Without one that is
+    /// held, `true` interrupts the agent; fails when there is nothing to interrupt.
+    pub fn interrupt(&self, is_interruption: bool) -> Result<Pending> {
+        self.command(Command::Interrupt(is_interruption))
+    }
+
+    /// Lets the model call a tool. Each call comes as an event `tool.call` and is owed exactly one
+    /// [`Session::answer_tool`]; the response after it is asked for here.
+    pub fn register_tool(&self, tool: Tool) -> Result<Pending> {
+        self.command(Command::Register(tool))
+    }
+
+    /// The result of a registered tool: output for the model, or the error that it is told. A second
+    /// one for the same call, or one that is too late, is refused.
+    pub fn answer_tool(
+        &self,
+        call_id: impl Into<String>,
+        output: std::result::Result<String, String>,
+    ) -> Result<Pending> {
+        let call_id = call_id.into();
+        self.command(Command::ToolResult { call_id, output })
+    }
+
+    /// Tokens used so far, cancelled responses included.
+    pub async fn usage(&self) -> Result<Usage> {
+        match self.command(Command::Usage)?.await? {
+            Reply::Usage(usage) => Ok(usage),
+            _ => Ok(Usage::default()),
+        }
     }
 
     /// The conversation so far, in its order.
     pub async fn history(&self) -> Result<Vec<Segment>> {
         match self.command(Command::History)?.await? {
             Reply::History(segments) => Ok(segments),
-            Reply::Done { .. } | Reply::Settings(_) => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -338,7 +395,7 @@ impl Session {
     pub async fn settings(&self) -> Result<Settings> {
         match self.command(Command::Settings)?.await? {
             Reply::Settings(settings) => Ok(settings),
-            Reply::Done { .. } | Reply::History(_) => Ok(Settings::new()),
+            _ => Ok(Settings::new()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use talkwire_core::error::Provider;
 use talkwire_core::event::Body;
+use talkwire_core::event::local::{self, Local};
 use talkwire_core::wire::ServerEvent;
 use talkwire_core::wire::server::ErrorBody;
 use talkwire_core::{Error, Event, Kind};
@@ -21,6 +22,31 @@ pub const TW_EVENT_AUDIO_GAP: i32 = 1001;
 /// `protocol.fault`, made by this library: the server sent something that is no event, or a command
 /// that was accepted has failed. The session goes on; tw_event_error() says more.
 pub const TW_EVENT_PROTOCOL_FAULT: i32 = 1002;
+/// `barge_in.held`, made by this library: the customer speaks over the agent; what sounds is quiet
+/// until it is decided.
+pub const TW_EVENT_BARGE_IN_HELD: i32 = 1003;
+/// `barge_in.resumed`, made by this library: it was no interruption; the agent goes on where it
+/// was.
+pub const TW_EVENT_BARGE_IN_RESUMED: i32 = 1004;
+/// `barge_in.confirmed`, made by this library: the agent is interrupted; what was not heard is
+/// dropped everywhere.
+pub const TW_EVENT_BARGE_IN_CONFIRMED: i32 = 1005;
+/// `playout.cut`, made by this library: audio of an item that was received will not be heard to its
+/// end.
+pub const TW_EVENT_PLAYOUT_CUT: i32 = 1006;
+/// `turn.timeline`, made by this library: when what happened between the customer's last word and
+/// the agent's first.
+pub const TW_EVENT_TURN_TIMELINE: i32 = 1007;
+/// `tool.call`, made by this library: a registered tool is to be run; exactly one result is owed.
+pub const TW_EVENT_TOOL_CALL: i32 = 1008;
+/// `tool.overdue`, made by this library: a tool takes longer than a caller waits in silence.
+pub const TW_EVENT_TOOL_OVERDUE: i32 = 1009;
+/// `tool.cancelled`, made by this library: nobody waits for the result of a tool any more.
+pub const TW_EVENT_TOOL_CANCELLED: i32 = 1010;
+/// `context.warning`, made by this library: the conversation nears the context of the model.
+pub const TW_EVENT_CONTEXT_WARNING: i32 = 1011;
+/// `watch.silence`, made by this library: somebody is silent for longer than was allowed.
+pub const TW_EVENT_WATCH_SILENCE: i32 = 1012;
 
 /// Something that happened in a session. Never changes; belongs to whoever holds a reference.
 pub struct tw_event {
@@ -79,7 +105,7 @@ impl tw_event {
 
     fn error(&self) -> Option<&tw_error> {
         let make = || match self.event.body() {
-            Body::Fault(error) => Some(tw_error::new(error.clone())),
+            Body::Local(Local::Fault(error)) => Some(tw_error::new(error.clone())),
             Body::Wire(ServerEvent::Error(event)) => Some(tw_error::new(reported(&event.error))),
             _ => None,
         };
@@ -283,11 +309,12 @@ pub unsafe extern "C" fn tw_event_type_named(name: *const c_char, len: usize) ->
         "tw_event_type_named",
         TW_EVENT_UNKNOWN,
         || match crate::text::input(name, len, "name") {
-            Ok("audio.gap") => TW_EVENT_AUDIO_GAP,
-            Ok("protocol.fault") => TW_EVENT_PROTOCOL_FAULT,
-            Ok(name) => talkwire_core::wire::EventType::from_name(name)
-                .number()
-                .into(),
+            Ok(name) => match local::ALL.iter().find(|(own, _)| *own == name) {
+                Some((_, number)) => i32::from(*number),
+                None => talkwire_core::wire::EventType::from_name(name)
+                    .number()
+                    .into(),
+            },
             Err(_) => TW_EVENT_UNKNOWN,
         },
     )
@@ -315,13 +342,27 @@ pub unsafe extern "C" fn tw_event_free(event: *mut tw_event) {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use talkwire_core::event::{Origin, local};
+    use talkwire_core::event::Origin;
     use talkwire_core::wire::server::AudioDelta;
 
     #[test]
     fn the_numbers_of_our_own_events_are_those_of_the_core() {
-        assert_eq!(TW_EVENT_AUDIO_GAP, i32::from(local::GAP));
-        assert_eq!(TW_EVENT_PROTOCOL_FAULT, i32::from(local::FAULT));
+        let ours = [
+            TW_EVENT_AUDIO_GAP,
+            TW_EVENT_PROTOCOL_FAULT,
+            TW_EVENT_BARGE_IN_HELD,
+            TW_EVENT_BARGE_IN_RESUMED,
+            TW_EVENT_BARGE_IN_CONFIRMED,
+            TW_EVENT_PLAYOUT_CUT,
+            TW_EVENT_TURN_TIMELINE,
+            TW_EVENT_TOOL_CALL,
+            TW_EVENT_TOOL_OVERDUE,
+            TW_EVENT_TOOL_CANCELLED,
+            TW_EVENT_CONTEXT_WARNING,
+            TW_EVENT_WATCH_SILENCE,
+        ];
+        let core = local::ALL.iter().map(|(_, number)| i32::from(*number));
+        assert!(core.eq(ours));
     }
 
     #[test]

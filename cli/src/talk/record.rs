@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use talkwire_core::audio::format::Format;
 use talkwire_core::dialect::{Dialect, Quirk};
+use talkwire_core::event::local::Local;
 use talkwire_core::event::{Body, End, Event};
 use talkwire_core::wire::server::Speech;
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
@@ -143,8 +144,8 @@ impl Record {
         self.log(event);
         match event.body() {
             Body::Wire(event) => self.wire(at_ms, event),
-            Body::Fault(error) => self.trouble(at_ms, error.message()),
-            Body::Gap { dropped_ms, .. } => {
+            Body::Local(Local::Fault(error)) => self.trouble(at_ms, error.message()),
+            Body::Local(Local::Gap { dropped_ms, .. }) => {
                 self.trouble(at_ms, &format!("{dropped_ms} ms of audio were dropped"));
             }
             _ => {}

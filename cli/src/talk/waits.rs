@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use talkwire_core::event::local::Local;
 use talkwire_core::event::{Body, Event};
 use talkwire_core::wire::{ClientEvent, ServerEvent};
 
@@ -35,7 +36,7 @@ impl Waits {
     /// Notes an event; `answers_turns` says that the server answers turns by itself.
     pub(crate) fn seen(&mut self, event: &Event, answers_turns: bool) {
         self.changed_ms = event.at_ms();
-        if let Body::Fault(error) = event.body() {
+        if let Body::Local(Local::Fault(error)) = event.body() {
             self.fail(error.message());
         }
         let Some(event) = event.server() else { return };

@@ -30,6 +30,8 @@ pub enum Check {
     Commit,
     /// One append holds more audio than the server takes, or half a sample.
     Append,
+    /// The conversation has a response already: wishes for one wait for their turn.
+    Turn,
 }
 
 impl Check {
@@ -44,6 +46,7 @@ impl Check {
         Self::Modality,
         Self::Commit,
         Self::Append,
+        Self::Turn,
     ];
 
     /// The name used in options.
@@ -58,6 +61,7 @@ impl Check {
             Self::Modality => "modality",
             Self::Commit => "commit",
             Self::Append => "append",
+            Self::Turn => "turn",
         }
     }
 

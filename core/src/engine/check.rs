@@ -17,6 +17,7 @@ impl Engine {
         }
         self.turns.check();
         self.responses.check();
+        self.playout.check();
         self.tools.check();
         self.history.check();
     }

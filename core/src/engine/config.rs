@@ -66,6 +66,42 @@ impl Config {
         detection.is_some_and(|value| !value.is_null())
     }
 
+    /// Whether the server cancels its answer when it hears speech.
+    pub(super) fn interrupts(&self) -> bool {
+        self.detects_turns() && self.does("interrupt_response")
+    }
+
+    /// Whether the server answers a turn that it detected.
+    pub(super) fn answers(&self) -> bool {
+        self.detects_turns() && self.does("create_response")
+    }
+
+    /// The silence that ends a turn.
+    pub(super) fn silence_ms(&self) -> u64 {
+        let path = "/audio/input/turn_detection/silence_duration_ms";
+        let ms = self.acknowledged.pointer(path);
+        ms.and_then(serde_json::Value::as_u64).unwrap_or(0)
+    }
+
+    /// A setting of turn detection that is on unless it is switched off.
+    fn does(&self, name: &str) -> bool {
+        let detection = self.acknowledged.pointer("/audio/input/turn_detection");
+        detection.and_then(|d| d.get(name)) != Some(&serde_json::Value::Bool(false))
+    }
+
+    /// Turn detection as acknowledged, with interruption left to us; nothing where it is already,
+    /// or where the application has said who interrupts.
+    pub(super) fn claim_interruption(&self, asked: &Session) -> Option<Session> {
+        let path = "/audio/input/turn_detection/interrupt_response";
+        if !self.interrupts() || asked.pointer(path).is_some() {
+            return None;
+        }
+        let detection = self.acknowledged.pointer("/audio/input/turn_detection");
+        let mut patch = Session::new().set("/audio/input/turn_detection", detection?.clone());
+        patch = patch.set(path, serde_json::Value::Bool(false));
+        Some(patch)
+    }
+
     pub(super) fn input_format(&self, dialect: &Dialect) -> Format {
         self.format(
             "/audio/input/format",

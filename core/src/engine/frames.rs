@@ -4,16 +4,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Acknowledged;
-use super::io::{Effect, Effects, Frame};
+use super::io::{Effect, Effects, Frame, Reply};
 use super::link::{self, Asked};
 use super::requests::{Answer, until};
 use super::responses::Verdict;
 use super::{Engine, answer, first_update};
 use crate::dialect::{Decoded, Quirk};
 use crate::error::{Error, Kind};
+use crate::event::local::Local;
 use crate::event::{Event, Origin};
+use crate::wire::client::ResponseCancel;
 use crate::wire::envelope::Malformed;
 use crate::wire::{ClientEvent, ServerEvent};
+
+/// The conversation has a response: protocol.md 9 of the facts.
+const ALREADY_ACTIVE: &str = "conversation_already_has_active_response";
+
+/// There is no response to cancel.
+const NOT_ACTIVE: &str = "response_cancel_not_active";
 
 impl Engine {
     pub(super) fn text(&mut self, now: Instant, raw: &Arc<str>, fx: &mut Effects) {
@@ -54,11 +62,18 @@ impl Engine {
             mut event,
         } = decoded;
         let at_ms = self.at_ms(now);
-        match self.responses.seen(&event) {
+        if self.is_settled(&event, fx) {
+            return;
+        }
+        let (interrupts, answers) = (self.config.interrupts(), self.config.answers());
+        let verdict = self.responses.seen(&event, interrupts, answers);
+        let granted = self.responses.granted();
+        let granted = granted.as_deref();
+        match verdict {
             Verdict::Pass => {}
             Verdict::Late => {
                 fx.push(Effect::Note(format!("late {}", event.name())));
-                return answer(self.requests.proven(&event), fx);
+                return answer(self.requests.proven(&event, granted), fx);
             }
             Verdict::After(end) => {
                 let origin = Origin {
@@ -66,7 +81,7 @@ impl Engine {
                     rewritten: true,
                     ..Origin::default()
                 };
-                answer(self.requests.proven(&end), fx);
+                answer(self.requests.proven(&end, None), fx);
                 fx.push(Effect::Emit(Event::wire(*end, origin)));
             }
         }
@@ -78,8 +93,8 @@ impl Engine {
         if self.dialect.has(Quirk::SpokenTextIsOutputText) && self.tracks.is_second(&event) {
             return fx.push(Effect::Note(format!("second track {}", event.name())));
         }
-        rewritten |= self.seen(at_ms, &mut event);
-        let proven = self.requests.proven(&event);
+        rewritten |= self.seen(now, &mut event);
+        let proven = self.requests.proven(&event, granted);
         let halved = self.frame(&mut event, &mut rewritten);
         let failed = self.failed(now, &event);
         let audio_ms = self.audio_ms(&event);
@@ -98,14 +113,95 @@ impl Engine {
         }
         answer(proven, fx);
         answer(failed, fx);
-        self.advance(now, &event, fx);
+        self.react(now, &event, fx);
+    }
+
+    /// What follows from an event that the application knows of.
+    fn react(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
+        self.begun(now, fx);
+        self.play(event, fx);
+        self.overheard(now, event, fx);
+        self.calls(now, event, fx);
+        self.counted(now, event, fx);
+        self.advance(now, event, fx);
+    }
+
+    /// An error that says of a wish or a cancel only that its time was wrong: that is known how to
+    /// settle, and concerns nobody.
+    fn is_settled(&mut self, event: &ServerEvent, fx: &mut Effects) -> bool {
+        let ServerEvent::Error(e) = event else {
+            return false;
+        };
+        if !self.keeps_turns() {
+            return false;
+        }
+        let about = e.error.event_id.as_deref().unwrap_or_default();
+        match e.error.code.as_deref() {
+            Some(ALREADY_ACTIVE) => about.is_empty() || self.responses.bounced(about),
+            Some(NOT_ACTIVE) => {
+                fx.extend(
+                    self.requests
+                        .done(about)
+                        .map(|t| Effect::Reply(t, Ok(Reply::nothing()))),
+                );
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers those whose response began, and takes back what nobody wants.
+    fn begun(&mut self, now: Instant, fx: &mut Effects) {
+        let begun = self.responses.begun().into_iter();
+        answer(
+            begun.map(|(ticket, id)| (ticket, Ok(Reply::Merged { id }))),
+            fx,
+        );
+        for id in self.responses.unwanted() {
+            self.cancel(now, id, fx);
+        }
+    }
+
+    pub(super) fn cancel(&mut self, now: Instant, id: String, fx: &mut Effects) {
+        let response_id = Some(id);
+        let cancel = ResponseCancel { response_id };
+        self.post(now, ClientEvent::ResponseCancel(cancel), fx);
+    }
+
+    fn counted(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
+        let ServerEvent::ResponseDone(e) = event else {
+            return;
+        };
+        let limit_tokens = u64::from(self.dialect.table().limits.context_tokens);
+        if let Some(tokens) = self.usage.done(&e.response, limit_tokens) {
+            let warning = Local::Context {
+                tokens,
+                limit_tokens,
+            };
+            self.tell(now, warning, fx);
+        }
     }
 
     /// Lets every machine note the event; returns whether one had to mend it.
-    fn seen(&mut self, at_ms: u64, event: &mut ServerEvent) -> bool {
+    fn seen(&mut self, now: Instant, event: &mut ServerEvent) -> bool {
+        let at_ms = self.at_ms(now);
+        self.timeline
+            .seen(at_ms, event, self.last_sample_ms(now, event));
         self.turns.seen(event);
-        self.tools.seen(event, &self.dialect);
         self.history.seen(at_ms, event, &self.dialect)
+    }
+
+    /// When the customer's speech that stopped had its last sample.
+    fn last_sample_ms(&self, now: Instant, event: &ServerEvent) -> Option<u64> {
+        let ServerEvent::SpeechStopped(e) = event else {
+            return None;
+        };
+        let silence_ms = self.config.silence_ms();
+        let format = self.config.input_format(&self.dialect);
+        let ago = self
+            .turns
+            .ago_ms(now, e.audio_end_ms?.saturating_sub(silence_ms), format)?;
+        Some(self.at_ms(now).saturating_sub(ago))
     }
 
     /// Keeps samples whole; returns whether half a sample was left over.
@@ -113,10 +209,10 @@ impl Engine {
         match event {
             ServerEvent::AudioDelta(delta) => {
                 let bytes = self.config.output_format(&self.dialect).sample_bytes();
-                *rewritten |= self.playout.received(delta, bytes);
+                *rewritten |= self.halves.mend(delta, bytes);
                 false
             }
-            ServerEvent::AudioDone(done) => self.playout.ended_in_half(done),
+            ServerEvent::AudioDone(done) => self.halves.ended_in_half(done),
             _ => false,
         }
     }
@@ -131,22 +227,27 @@ impl Engine {
     }
 
     /// An error of the server: remembered for the end, and given to whom it concerns.
-    fn failed(&mut self, now: Instant, event: &ServerEvent) -> Option<Answer> {
+    fn failed(&mut self, now: Instant, event: &ServerEvent) -> Vec<Answer> {
         let ServerEvent::Error(e) = event else {
-            return None;
+            return Vec::new();
         };
         self.link.remember(now, e);
         // Before the first settings are answered nothing else was sent, so it is about them.
         let named = e.error.event_id.as_deref();
-        let culprit = named.or(self.first_update.as_deref())?.to_owned();
+        let Some(culprit) = named.or(self.first_update.as_deref()) else {
+            return Vec::new();
+        };
+        let culprit = culprit.to_owned();
         let culprit = culprit.as_str();
-        self.responses.refused(culprit);
+        let also = self.responses.refused(culprit);
         let error = Error::new(Kind::Server, e.error.message.as_str())
             .with_provider(link::provider(&e.error));
         if self.first_update.as_deref() == Some(culprit) {
             self.config.refused();
         }
-        self.requests.failed(culprit, &error)
+        let mut failed: Vec<Answer> = also.into_iter().map(|t| (t, Err(error.clone()))).collect();
+        failed.extend(self.requests.failed(culprit, &error));
+        failed
     }
 
     /// Moves the link on: greeting, first settings, open.
@@ -177,12 +278,12 @@ impl Engine {
     }
 
     fn configure(&mut self, now: Instant, fx: &mut Effects) {
-        if self.options.session.0.is_empty() {
-            return self.opened(now, fx);
-        }
         let mut event = first_update(&self.options);
         if let ClientEvent::SessionUpdate(update) = &mut event {
             self.take_over(&mut update.session.0);
+            if update.session.0.is_empty() {
+                return self.opened(now, fx);
+            }
         }
         let event_id = self.ids.next("evt");
         match self.dialect.encode_client(&event, Some(&event_id)) {
@@ -200,6 +301,7 @@ impl Engine {
             return;
         }
         fx.push(Effect::Ready);
+        self.claim_interruption(now, fx);
         for (command, ticket) in self.held.release() {
             self.command(now, command, ticket, fx);
         }

@@ -83,6 +83,10 @@ impl History {
                 e.transcript = heard;
                 return mended;
             }
+            // There are no words to wait for.
+            ServerEvent::TranscriptionFailed(e) => {
+                self.entry(&e.item_id, Role::Customer, None).is_final = true;
+            }
             ServerEvent::TextDelta(e) | ServerEvent::TranscriptDelta(e) => {
                 let delta = e.delta.clone().unwrap_or_default();
                 let segment = self.entry(&e.item_id, Role::Agent, None);

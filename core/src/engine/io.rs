@@ -9,8 +9,10 @@ use bytes::Bytes;
 use super::history::Segment;
 use crate::audio::format::Format;
 use crate::error::{Error, Result};
-use crate::event::{End, Event, Unsent};
-use crate::wire::{ClientEvent, Session};
+use crate::event::{End, Event, Unsent, Usage};
+use crate::options::WhenBusy;
+use crate::options::tool::Tool;
+use crate::wire::{ClientEvent, Map, Session};
 
 /// One WebSocket under the session, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +101,34 @@ pub enum Command {
     History,
     /// Tell the settings that the server acknowledged.
     Settings,
+    /// Tell the tokens used so far.
+    Usage,
+    /// Ask for a response in the conversation; the fields are those of the wire's `response`.
+    Respond(Option<Map>, WhenBusy),
+    /// The host's listener has heard so much of a part.
+    Played(Mark),
+    /// A held interruption is one (`true`) or none; `true` without one interrupts.
+    Interrupt(bool),
+    /// Let the model call a tool.
+    Register(Tool),
+    /// The result of a tool, or why there is none.
+    ToolResult {
+        /// The call.
+        call_id: String,
+        /// Output for the model, or an error that it is told.
+        output: std::result::Result<String, String>,
+    },
+}
+
+/// What the listener of a host that owns the queue has heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The item.
+    pub item_id: String,
+    /// The part.
+    pub content_index: u32,
+    /// Milliseconds from its beginning.
+    pub heard_ms: u64,
 }
 
 /// What a command brought.
@@ -110,10 +140,24 @@ pub enum Reply {
         /// Item or response; empty where there is none.
         id: String,
     },
+    /// The response that serves the wish was not made for it.
+    Merged {
+        /// The response.
+        id: String,
+    },
+    /// Tokens so far.
+    Usage(Usage),
     /// The conversation so far.
     History(Vec<Segment>),
     /// The acknowledged settings.
     Settings(Session),
+}
+
+impl Reply {
+    /// Nothing of the server proves it.
+    pub(super) fn nothing() -> Self {
+        Self::Done { id: String::new() }
+    }
 }
 
 /// What is to be sent.

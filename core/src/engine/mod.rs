@@ -9,51 +9,64 @@
 //! | `requests` | commands that await a proof |
 //! | `turns` | the input buffer and the customer's speech |
 //! | `responses` | which responses run and which are over |
-//! | `playout` | audio received |
-//! | `tools` | function calls that wait for an output |
+//! | `playout` | the agent's audio: received, heard, cut |
+//! | `barge_in` | the interruption that is being decided |
+//! | `halves` | the half sample a delta ended with |
+//! | `tools` | function calls, each answered once |
+//! | `timeline` | the times of a turn |
+//! | `usage` | tokens so far |
 //! | `tracks` | which of two tracks of the same text is passed on |
 //! | `history` | the conversation in its order |
 //! | `watch` | silence, and the prompt after it |
 
+mod barge_in;
 mod check;
+mod commands;
 mod config;
 mod frames;
+mod halves;
 pub mod history;
 pub mod io;
 mod link;
+mod media;
 mod playout;
 mod requests;
 mod responses;
+mod timeline;
+mod toolbox;
 mod tools;
 mod tracks;
 mod turns;
 mod uplink;
+mod usage;
 mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
+use barge_in::BargeIn;
 use config::Config;
+use halves::Halves;
 use history::History;
-use io::{Command, Down, Effect, Effects, Frame, Input, Reply, Ticket};
+use io::{Down, Effect, Effects, Input, Ticket};
 use link::{Asked, Link};
 use playout::Playout;
 use requests::{Answer, Requests, until};
 use responses::Responses;
+use timeline::Timeline;
 use tools::Tools;
 use tracks::Tracks;
 use turns::Turns;
 use uplink::Held;
+use usage::Usage;
 use watch::{PROMPT, Watch};
 
 use crate::dialect::Dialect;
-use crate::dialect::check::{Check, Waived};
+use crate::dialect::check::Waived;
 use crate::error::{Error, Kind, Result};
-use crate::event::{End, Event, Unsent};
+use crate::event::{End, Unsent};
 use crate::options::Options;
-use crate::wire::client::{ResponseCreate, SessionUpdate};
+use crate::wire::client::SessionUpdate;
 use crate::wire::{ClientEvent, Ids, Map, Session};
 
 /// The machine of one session.
@@ -78,6 +91,10 @@ pub struct Engine {
     tracks: Tracks,
     history: History,
     watch: Watch,
+    halves: Halves,
+    barge_in: BargeIn,
+    timeline: Timeline,
+    usage: Usage,
 }
 
 impl Engine {
@@ -85,11 +102,11 @@ impl Engine {
     pub fn new(dialect: Arc<Dialect>, options: Options, seed: u64) -> Result<Self> {
         let waived = options.waived()?;
         dialect.check_event(&first_update(&options), &Session::new(), &waived)?;
+        let mut ids = Ids::new(seed);
         Ok(Self {
             held: Held::new(options.uplink_max_ms),
             dialect,
             waived,
-            ids: Ids::new(seed),
             opened: None,
             first_update: None,
             unsent: Unsent::default(),
@@ -100,10 +117,15 @@ impl Engine {
             turns: Turns::new(),
             responses: Responses::default(),
             playout: Playout::default(),
-            tools: Tools::default(),
+            tools: Tools::new(options.tools.clone(), ids.next("call")),
             tracks: Tracks::default(),
             history: History::default(),
             watch: Watch::default(),
+            halves: Halves::default(),
+            barge_in: BargeIn::new(&options.barge_in),
+            timeline: Timeline::default(),
+            usage: Usage::default(),
+            ids,
             options,
         })
     }
@@ -124,13 +146,15 @@ impl Engine {
                 self.unsent.audio_ms += ms;
                 fx.push(Effect::Note(format!("uplink dropped {ms} ms")));
             }
-            Input::Captured(audio) => self.captured(audio, fx),
-            // Not yet of consequence.
-            Input::Port(_) | Input::Heard(_) | Input::Flushed(_) => {}
+            Input::Port(is_there) => self.port(now, is_there, fx),
+            Input::Captured(audio) => self.captured(now, audio, fx),
+            Input::Heard(heard) => self.heard(now, &heard, fx),
+            Input::Flushed(heard) => self.flushed(now, &heard, fx),
             Input::SlowReader => self.slow_reader(now, fx),
             Input::Timeout => self.timeout(now, fx),
             Input::LinkUp(_) | Input::Text(..) | Input::Binary(..) | Input::LinkDown(..) => {}
         }
+        self.next_wish(now, fx);
         if cfg!(debug_assertions) {
             self.check();
         }
@@ -142,6 +166,9 @@ impl Engine {
             self.link.deadline(),
             self.requests.deadline(),
             self.watch.deadline(),
+            self.responses.deadline(),
+            self.tools.deadline(),
+            self.barge_in.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -189,10 +216,17 @@ impl Engine {
 
     fn timeout(&mut self, now: Instant, fx: &mut Effects) {
         let (culprits, overdue) = self.requests.overdue(now);
-        culprits.iter().for_each(|id| self.responses.refused(id));
         answer(overdue, fx);
+        let late = culprits.iter().flat_map(|id| self.responses.timed_out(id));
+        let mut late: Vec<Ticket> = late.collect();
+        late.extend(self.responses.overdue(now));
+        let silence = || Err(Error::new(Kind::Timeout, "no response began in time"));
+        answer(late.into_iter().map(|ticket| (ticket, silence())), fx);
+        let step = self.barge_in.timeout(now);
+        self.carry_out(now, step, fx);
+        self.tools_due(now, fx);
         if self.watch.is_due(now) {
-            self.prompt(now, fx);
+            self.ask(now, PROMPT, fx);
         }
         if self.link.is_overdue(now) {
             // A closing handshake that took too long is still the close that was asked for.
@@ -202,24 +236,9 @@ impl Engine {
         }
     }
 
-    /// Lets the agent speak into silence, in place of a server that does not.
-    fn prompt(&mut self, now: Instant, fx: &mut Effects) {
-        let session = self.config.acknowledged();
-        let instructions = session.pointer("/instructions").and_then(Value::as_str);
-        let text = match instructions.filter(|text| !text.is_empty()) {
-            Some(instructions) => format!("{instructions}\n\n{PROMPT}"),
-            None => PROMPT.to_owned(),
-        };
-        let response = Some(Map::from_iter([("instructions".to_owned(), text.into())]));
-        let create = ClientEvent::ResponseCreate(ResponseCreate { response });
-        let sent = self.send(now, Command::Send(create), None, fx);
-        if let Err(error) = sent {
-            self.settle(now, None, Err(error), fx);
-        }
-    }
-
     /// Keeps for itself what the server cannot do of a patch of the session.
     fn take_over(&mut self, patch: &mut Map) {
+        self.add_tools(patch);
         if !self.dialect.can("idle_timeout") {
             self.watch.take_over(patch);
         }
@@ -250,6 +269,10 @@ impl Engine {
             fx,
         );
         answer(self.requests.abandon(&error), fx);
+        let wishes = self.responses.abandon();
+        answer(wishes.into_iter().map(|t| (t, Err(error.clone()))), fx);
+        self.abandon_tools(now, fx);
+        self.barge_in.stop();
         self.ended = true;
         fx.push(Effect::End(end));
     }
@@ -260,188 +283,9 @@ impl Engine {
             || self.tools.is_waiting()
     }
 
-    // ---- commands -----------------------------------------------------------------------------
-
-    fn command(
-        &mut self,
-        now: Instant,
-        command: Command,
-        ticket: Option<Ticket>,
-        fx: &mut Effects,
-    ) {
-        let done = match command {
-            Command::History => Some(Ok(Reply::History(self.history.segments().to_vec()))),
-            Command::Settings => Some(Ok(Reply::Settings(self.config.acknowledged().clone()))),
-            _ if self.link.is_ending() => {
-                Some(Err(Error::new(Kind::Closed, "the session is closed")))
-            }
-            command if !self.link.is_open() => self.hold(command, ticket, fx).err().map(Err),
-            _ if ticket.is_some() && self.requests.is_full() => Some(Err(Error::new(
-                Kind::QueueFull,
-                "too many unanswered commands",
-            ))),
-            command => self.send(now, command, ticket, fx).err().map(Err),
-        };
-        if let Some(result) = done {
-            self.settle(now, ticket, result, fx);
-        }
-    }
-
-    fn hold(&mut self, command: Command, ticket: Option<Ticket>, fx: &mut Effects) -> Result<()> {
-        let format = self.config.input_format(&self.dialect);
-        let dropped = self.held.keep(command, ticket, format)?;
-        self.unsent.audio_ms += dropped.audio_ms;
-        let full = || {
-            Error::new(
-                Kind::QueueFull,
-                "dropped for newer audio before the session opened",
-            )
-        };
-        answer(dropped.tickets.into_iter().map(|t| (t, Err(full()))), fx);
-        Ok(())
-    }
-
-    /// Answers a command at once. Without a ticket an error goes to the event stream instead.
-    fn settle(
-        &mut self,
-        now: Instant,
-        ticket: Option<Ticket>,
-        result: Result<Reply>,
-        fx: &mut Effects,
-    ) {
-        match (ticket, result) {
-            (Some(ticket), result) => fx.push(Effect::Reply(ticket, result)),
-            (None, Err(error)) if !self.ended => {
-                fx.push(Effect::Emit(Event::fault(self.at_ms(now), error, None)));
-            }
-            (None, _) => {}
-        }
-    }
-
-    fn send(
-        &mut self,
-        now: Instant,
-        command: Command,
-        ticket: Option<Ticket>,
-        fx: &mut Effects,
-    ) -> Result<()> {
-        let link = self.link.id();
-        match command {
-            Command::Send(ClientEvent::Append(append)) => {
-                self.judge(&ClientEvent::Append(append.clone()))?;
-                self.append(append.audio, fx);
-                self.settle(now, ticket, Ok(Reply::Done { id: String::new() }), fx);
-            }
-            Command::Send(mut event) => {
-                self.judge(&event)?;
-                // With an id of ours its proof cannot be taken for that of another item. The prefix
-                // keeps it apart from the ids of a server that makes them in the same way.
-                if let ClientEvent::ItemCreate(create) = &mut event {
-                    create
-                        .item
-                        .id
-                        .get_or_insert_with(|| self.ids.next("item_c"));
-                }
-                if let ClientEvent::SessionUpdate(update) = &mut event {
-                    self.take_over(&mut update.session.0);
-                }
-                let event_id = self.ids.next("evt");
-                let frame = self.dialect.encode_client(&event, Some(&event_id))?;
-                self.sent(now, &event, &event_id, ticket, fx);
-                fx.push(Effect::Send(link, Frame::Text(frame)));
-            }
-            Command::Json(text) => {
-                let mut json = uplink::Json::parse(&text)?;
-                if let ClientEvent::Append(append) = json.event {
-                    return self.send(now, Command::Send(ClientEvent::Append(append)), ticket, fx);
-                }
-                self.judge(&json.event)?;
-                if let (ClientEvent::SessionUpdate(update), Some(Value::Object(patch))) =
-                    (&mut json.event, json.fields.get_mut("session"))
-                {
-                    self.take_over(patch);
-                    update.session = Session(patch.clone());
-                }
-                let event_id = json.event_id.unwrap_or_else(|| self.ids.next("evt"));
-                let frame = self.dialect.encode_client_fields(
-                    json.event.name(),
-                    json.fields,
-                    Some(&event_id),
-                );
-                self.sent(now, &json.event, &event_id, ticket, fx);
-                fx.push(Effect::Send(link, Frame::Text(frame)));
-            }
-            Command::Frame(text) => {
-                fx.push(Effect::Send(link, Frame::Text(text)));
-                self.settle(now, ticket, Ok(Reply::Done { id: String::new() }), fx);
-            }
-            Command::History | Command::Settings => {}
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, audio: bytes::Bytes, fx: &mut Effects) {
-        let format = self.config.input_format(&self.dialect);
-        self.turns.appended(audio.len());
-        let ms = format.ms_of_bytes(audio.len() as u64);
-        fx.push(Effect::Send(self.link.id(), Frame::Audio(audio, ms)));
-    }
-
-    /// Sound of the media port: it comes with the clock, whether or not it can be sent.
-    fn captured(&mut self, audio: bytes::Bytes, fx: &mut Effects) {
-        if self.link.is_open() {
-            return self.append(audio, fx);
-        }
-        let format = self.config.input_format(&self.dialect);
-        self.unsent.audio_ms += format.ms_of_bytes(audio.len() as u64);
-    }
-
     /// Whether sound of a media port can be sent; what is captured before is its pre-roll.
     pub fn is_open(&self) -> bool {
         self.link.is_open()
-    }
-
-    fn judge(&self, event: &ClientEvent) -> Result<()> {
-        self.dialect
-            .check_event(event, self.config.acknowledged(), &self.waived)?;
-        let format = self.config.input_format(&self.dialect);
-        match event {
-            ClientEvent::BufferCommit(_) if self.waived.wants(Check::Commit) => {
-                let least = self.dialect.table().limits.commit_min_ms;
-                self.turns
-                    .may_commit(format, least, self.config.detects_turns())
-            }
-            ClientEvent::Append(append)
-                if self.waived.wants(Check::Append)
-                    && !append.audio.len().is_multiple_of(format.sample_bytes()) =>
-            {
-                Err(Error::new(
-                    Kind::Refused,
-                    "an append must hold whole samples: the byte count is odd",
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn sent(
-        &mut self,
-        now: Instant,
-        event: &ClientEvent,
-        event_id: &str,
-        ticket: Option<Ticket>,
-        fx: &mut Effects,
-    ) {
-        match event {
-            ClientEvent::SessionUpdate(update) => self.config.sent(&update.session),
-            ClientEvent::BufferCommit(_) | ClientEvent::BufferClear(_) => self.turns.emptied(),
-            ClientEvent::ResponseCreate(_) => self.responses.asked(event_id),
-            ClientEvent::ItemCreate(create) => self.tools.answered(&create.item),
-            _ => {}
-        }
-        let Some(ticket) = ticket else { return };
-        let until = until(now, self.options.reply_timeout_ms);
-        answer(self.requests.sent(ticket, event_id, event, until), fx);
     }
 
     fn at_ms(&self, now: Instant) -> u64 {

@@ -62,17 +62,26 @@ impl Requests {
     }
 
     /// The commands that an event proves.
-    pub(super) fn proven(&mut self, event: &ServerEvent) -> Option<Answer> {
-        let index = self
-            .open
-            .iter()
-            .position(|request| request.proof.is_given_by(event))?;
+    /// `granted` is the request that begins a response, if the event tells of one.
+    pub(super) fn proven(&mut self, event: &ServerEvent, granted: Option<&str>) -> Option<Answer> {
+        let is_proof = |request: &Request| match request.proof {
+            Proof::ResponseCreated => granted == Some(request.event_id.as_str()),
+            _ => request.proof.is_given_by(event),
+        };
+        let index = self.open.iter().position(is_proof)?;
         let request = self.open.remove(index);
         let id = event
             .item_id()
             .or_else(|| event.response_id())
             .unwrap_or_default();
         Some((request.ticket, Ok(Reply::Done { id: id.to_owned() })))
+    }
+
+    /// A command of which the server says that it is done without its help.
+    pub(super) fn done(&mut self, event_id: &str) -> Option<Ticket> {
+        let is_it = |request: &Request| request.event_id == event_id;
+        let index = self.open.iter().position(is_it)?;
+        Some(self.open.remove(index).ticket)
     }
 
     /// The command that an error of the server is about.
@@ -149,8 +158,7 @@ impl Proof {
         match (self, event) {
             (Self::SessionUpdated, ServerEvent::SessionUpdated(_))
             | (Self::Committed, ServerEvent::BufferCommitted(_))
-            | (Self::Cleared, ServerEvent::BufferCleared(_))
-            | (Self::ResponseCreated, ServerEvent::ResponseCreated(_)) => true,
+            | (Self::Cleared, ServerEvent::BufferCleared(_)) => true,
             (Self::ItemAdded(None), ServerEvent::ItemAdded(e)) => {
                 e.item.role.as_deref() != Some("assistant")
             }

@@ -1,11 +1,47 @@
-//! Responses: which run, and which are over so that nothing late of them is passed on.
+//! Responses: which run, which wait for their turn, and which are over so that nothing late of them
+//! is passed on.
+//!
+//! ```text
+//! wish --free--> Asked --created--> Running --done--> over
+//!   |              ^ \                  \
+//!   +--busy--> Waiting <--refused once   +--discarded: its deltas reach nobody
+//! ```
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use serde_json::json;
 
+use super::io::Ticket;
+use crate::options::WhenBusy;
 use crate::wire::server::ResponseEvent;
 use crate::wire::{Response, ServerEvent};
+
+/// A wish for a response in the conversation, ready to be sent.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub event_id: String,
+    /// The encoded `response.create`.
+    pub frame: String,
+    /// Whether it asks for nothing special, so that any response serves it.
+    pub is_plain: bool,
+    /// Who waits for it to begin.
+    pub tickets: Vec<Ticket>,
+    /// When nobody waits any longer.
+    pub until: Instant,
+    /// Whether the server has refused it once because another one ran.
+    pub is_refused: bool,
+}
+
+/// What was asked of the server and did not begin yet.
+#[derive(Debug)]
+struct Asked {
+    event_id: String,
+    /// `None` for one beside the conversation, and where turns are not ours to keep.
+    wish: Option<Wish>,
+    /// Nobody waits for it any more: it is cancelled as soon as it has a name.
+    is_orphan: bool,
+}
 
 /// A response that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,18 +49,35 @@ struct Running {
     id: String,
     /// Out of band: beside the conversation, and beside others.
     aside: bool,
-    /// The customer spoke over it.
+    /// The customer spoke over it, and the server cancels it for that.
     interrupted: bool,
+    /// Nobody shall hear or read more of it.
+    discarded: bool,
+    /// Whether the conversation is as it was when this one began.
+    fresh: bool,
 }
 
 /// The responses of the session.
 #[derive(Debug, Default)]
 pub(super) struct Responses {
-    asked: Vec<String>,
+    asked: VecDeque<Asked>,
+    waiting: VecDeque<Wish>,
     running: Vec<Running>,
     over: VecDeque<String>,
     /// Whether the server names the conversation of a response, so that silence means "none".
     tells_conversation: bool,
+    /// Responses that began and that nobody wants.
+    unwanted: Vec<String>,
+    /// Who waited for the response that just began beside the one who asked, with its id.
+    begun: Vec<(Ticket, String)>,
+    /// The request that the response that just began answers.
+    granted: Option<String>,
+    /// Wishes that another response served: the server may still refuse them.
+    served: VecDeque<String>,
+    /// A turn of the customer ended and the server answers that by itself.
+    expects_answer: bool,
+    /// The server says that a response runs of which we know nothing.
+    is_blocked: bool,
 }
 
 /// What is to be done with an event of a response.
@@ -38,8 +91,26 @@ pub(super) enum Verdict {
     After(Box<ServerEvent>),
 }
 
+/// What became of a wish.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Granted {
+    /// It waits, or is to be sent now: [`Responses::next`] tells.
+    Queued,
+    /// The response that runs serves it.
+    Served(Vec<Ticket>, String),
+    /// It comes next: these are to be cancelled for it, and those tickets were dropped.
+    Next(Vec<String>, Vec<Ticket>),
+    /// The conversation is busy, and it would not wait.
+    Refused(Vec<Ticket>),
+    /// Too many wait.
+    Full(Vec<Ticket>),
+}
+
 /// Late events come within moments, and no server runs so many at once; more would only cost.
 const REMEMBERED: usize = 64;
+
+/// Nobody listens to so many answers in a row.
+const WAITING: usize = 32;
 
 impl Running {
     /// Whether it is the one that the conversation waits for.
@@ -49,28 +120,195 @@ impl Running {
 }
 
 impl Responses {
-    /// A `response.create` was sent.
-    pub(super) fn asked(&mut self, event_id: &str) {
-        if self.asked.len() == REMEMBERED {
-            self.asked.remove(0);
+    // ---- wishes -------------------------------------------------------------------------------
+
+    /// Takes a wish for a response in the conversation.
+    pub(super) fn wish(&mut self, wish: Wish, when_busy: WhenBusy) -> Granted {
+        if !self.is_taken() {
+            self.waiting.push_back(wish);
+            return Granted::Queued;
         }
-        self.asked.push(event_id.to_owned());
+        match when_busy {
+            WhenBusy::Refuse => return Granted::Refused(wish.tickets),
+            WhenBusy::Replace => return self.replace(wish),
+            WhenBusy::Merge if wish.is_plain => {
+                if let Some(same) = self.waiting.iter_mut().find(|w| w.is_plain) {
+                    same.tickets.extend(wish.tickets);
+                    return Granted::Queued;
+                }
+                let serves = |r: &&Running| r.is_settled() && r.fresh && !r.discarded;
+                if let Some(running) = self.running.iter().find(serves) {
+                    return Granted::Served(wish.tickets, running.id.clone());
+                }
+                let mut asked = self.asked.iter_mut().filter_map(|a| a.wish.as_mut());
+                if let Some(same) = asked.find(|w| w.is_plain) {
+                    same.tickets.extend(wish.tickets);
+                    return Granted::Queued;
+                }
+            }
+            WhenBusy::Merge | WhenBusy::Queue => {}
+        }
+        if self.waiting.len() == WAITING {
+            return Granted::Full(wish.tickets);
+        }
+        self.waiting.push_back(wish);
+        Granted::Queued
     }
 
-    /// The server refused an event.
-    pub(super) fn refused(&mut self, event_id: &str) {
-        self.asked.retain(|asked| asked != event_id);
+    fn replace(&mut self, wish: Wish) -> Granted {
+        let dropped = self.waiting.drain(..).flat_map(|w| w.tickets).collect();
+        self.waiting.push_back(wish);
+        self.asked
+            .iter_mut()
+            .for_each(|asked| asked.is_orphan |= asked.wish.is_some());
+        Granted::Next(self.discard(), dropped)
     }
 
-    /// Judges an event.
-    pub(super) fn seen(&mut self, event: &ServerEvent) -> Verdict {
+    /// The wish to send now, as event id and frame, with the one who is answered as for any request;
+    /// nobody when it is sent again. It counts as asked.
+    pub(super) fn next(&mut self) -> Option<(String, String, Option<Ticket>)> {
+        if self.is_taken() {
+            return None;
+        }
+        let mut wish = self.waiting.pop_front()?;
+        let asks = !wish.is_refused && !wish.tickets.is_empty();
+        let ticket = asks.then(|| wish.tickets.remove(0));
+        let (event_id, frame) = (wish.event_id.clone(), wish.frame.clone());
+        self.ask(&event_id, Some(wish));
+        Some((event_id, frame, ticket))
+    }
+
+    /// The server has a response already: the wish waits for its end, once. Returns whether that
+    /// settles the matter.
+    pub(super) fn bounced(&mut self, event_id: &str) -> bool {
+        if self.served.iter().any(|served| served == event_id) {
+            return true;
+        }
+        let Some(at) = self.asked.iter().position(|a| a.event_id == event_id) else {
+            return false;
+        };
+        let can_wait = |wish: &Wish| !wish.is_refused;
+        if !self.asked[at].wish.as_ref().is_some_and(can_wait) {
+            return false;
+        }
+        let wish = self.asked.remove(at).and_then(|asked| asked.wish);
+        self.waiting.extend(wish.map(|wish| Wish {
+            is_refused: true,
+            ..wish
+        }));
+        self.waiting.rotate_right(1);
+        self.is_blocked = !self.running.iter().any(Running::is_settled);
+        true
+    }
+
+    /// Whether the conversation has a response or waits for one to begin.
+    fn is_taken(&self) -> bool {
+        self.is_blocked
+            || self.asked.iter().any(|asked| asked.wish.is_some())
+            || self.running.iter().any(Running::is_settled)
+    }
+
+    /// Wishes that nobody waits for any longer.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<Ticket> {
+        let mut late = Vec::new();
+        self.waiting.retain_mut(|wish| {
+            let is_late = now >= wish.until;
+            if is_late {
+                late.append(&mut wish.tickets);
+            }
+            !is_late
+        });
+        late
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waiting.iter().map(|wish| wish.until).min()
+    }
+
+    /// Everybody who still waits, at the end.
+    pub(super) fn abandon(&mut self) -> Vec<Ticket> {
+        let asked = self.asked.drain(..).filter_map(|asked| asked.wish);
+        asked
+            .chain(self.waiting.drain(..))
+            .flat_map(|w| w.tickets)
+            .collect()
+    }
+
+    /// Those whose response has begun, with its id.
+    pub(super) fn begun(&mut self) -> Vec<(Ticket, String)> {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// Responses that began and are to be cancelled.
+    pub(super) fn unwanted(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unwanted)
+    }
+
+    /// The conversation has changed: what runs does not answer to that.
+    pub(super) fn changed(&mut self) {
+        self.running.iter_mut().for_each(|r| r.fresh = false);
+    }
+
+    // ---- what was sent ------------------------------------------------------------------------
+
+    /// A `response.create` was sent past the wishes.
+    pub(super) fn asked(&mut self, event_id: &str) {
+        self.ask(event_id, None);
+    }
+
+    fn ask(&mut self, event_id: &str, wish: Option<Wish>) {
+        if self.asked.len() == REMEMBERED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(Asked {
+            event_id: event_id.to_owned(),
+            wish,
+            is_orphan: false,
+        });
+    }
+
+    /// The server refused an event. Returns who else waited for it.
+    pub(super) fn refused(&mut self, event_id: &str) -> Vec<Ticket> {
+        let at = self.asked.iter().position(|a| a.event_id == event_id);
+        let asked = at.and_then(|at| self.asked.remove(at));
+        asked
+            .and_then(|a| a.wish)
+            .map_or_else(Vec::new, |w| w.tickets)
+    }
+
+    /// The server did not begin in time what was asked for: if it does later, nobody wants it.
+    pub(super) fn timed_out(&mut self, event_id: &str) -> Vec<Ticket> {
+        if let Some(at) = self.waiting.iter().position(|w| w.event_id == event_id) {
+            let wish = self.waiting.remove(at);
+            return wish.map_or_else(Vec::new, |wish| wish.tickets);
+        }
+        let Some(asked) = self.asked.iter_mut().find(|a| a.event_id == event_id) else {
+            return Vec::new();
+        };
+        asked.is_orphan = true;
+        // The conversation does not wait for it either.
+        asked.wish.take().map_or_else(Vec::new, |wish| wish.tickets)
+    }
+
+    // ---- what the server says -----------------------------------------------------------------
+
+    /// Judges an event. By itself, the server `interrupts` for speech, and `answers` after it.
+    pub(super) fn seen(&mut self, event: &ServerEvent, interrupts: bool, answers: bool) -> Verdict {
         match event {
             ServerEvent::ResponseCreated(e) => self.created(&e.response),
             ServerEvent::ResponseDone(e) => self.done(&e.response),
-            ServerEvent::SpeechStarted(_) => {
+            ServerEvent::SpeechStarted(_) if interrupts => {
                 self.running
                     .iter_mut()
                     .for_each(|r| r.interrupted |= !r.aside);
+                Verdict::Pass
+            }
+            ServerEvent::BufferCommitted(_) => {
+                self.changed();
+                Verdict::Pass
+            }
+            ServerEvent::SpeechStopped(_) => {
+                self.expects_answer = answers;
                 Verdict::Pass
             }
             // Playout goes on after the response is made.
@@ -79,16 +317,16 @@ impl Responses {
             | ServerEvent::OutputBufferCleared(_) => Verdict::Pass,
             other => match other.response_id() {
                 Some(id) if self.is_over(id) => Verdict::Late,
+                Some(id) if is_delta(other) && self.is_discarded(id) => Verdict::Late,
                 _ => Verdict::Pass,
             },
         }
     }
 
     fn created(&mut self, response: &Response) -> Verdict {
-        if !self.asked.is_empty() {
-            self.asked.remove(0);
-        }
+        self.is_blocked = false;
         let Some(id) = response.id.clone() else {
+            self.granted = self.answered().map(|asked| asked.event_id);
             return Verdict::Pass;
         };
         if self.is_over(&id) {
@@ -97,6 +335,8 @@ impl Responses {
         if self.running.iter().any(|r| r.id == id) {
             return Verdict::Pass;
         }
+        let asked = self.answered();
+        self.granted = asked.as_ref().map(|asked| asked.event_id.clone());
         let is_told = response.conversation_id.is_some();
         let says_aside = response.extra.get("conversation") == Some(&json!("none"))
             || (self.tells_conversation && !is_told);
@@ -111,10 +351,21 @@ impl Responses {
         if self.running.len() == REMEMBERED {
             self.running.remove(0);
         }
+        let discarded = asked.as_ref().is_some_and(|asked| asked.is_orphan);
+        if discarded {
+            self.unwanted.push(id.clone());
+        }
+        let tickets = asked
+            .and_then(|a| a.wish)
+            .map_or_else(Vec::new, |w| w.tickets);
+        self.begun
+            .extend(tickets.into_iter().map(|ticket| (ticket, id.clone())));
         self.running.push(Running {
             id,
             aside,
             interrupted: false,
+            discarded,
+            fresh: true,
         });
         match forgotten {
             Some(old) => {
@@ -125,7 +376,37 @@ impl Responses {
         }
     }
 
+    /// Which request a response that begins answers. Servers do not say; what is wanted comes
+    /// before what nobody waits for, and after a turn of the customer the server answers that.
+    fn answered(&mut self) -> Option<Asked> {
+        let expects_answer = std::mem::take(&mut self.expects_answer);
+        let is_plain = |asked: &Asked| asked.wish.as_ref().is_none_or(|wish| wish.is_plain);
+        let at = self
+            .asked
+            .iter()
+            .position(|asked| !asked.is_orphan && (!expects_answer || is_plain(asked)));
+        let at = at.or_else(|| {
+            self.asked
+                .iter()
+                .position(|a| a.is_orphan && !expects_answer)
+        });
+        let asked = at.and_then(|at| self.asked.remove(at))?;
+        if expects_answer {
+            if self.served.len() == REMEMBERED {
+                self.served.pop_front();
+            }
+            self.served.push_back(asked.event_id.clone());
+        }
+        Some(asked)
+    }
+
+    /// The request that the event just seen answers by beginning a response.
+    pub(super) fn granted(&mut self) -> Option<String> {
+        self.granted.take()
+    }
+
     fn done(&mut self, response: &Response) -> Verdict {
+        self.is_blocked = false;
         let Some(id) = &response.id else {
             self.running.pop();
             return Verdict::Pass;
@@ -136,6 +417,35 @@ impl Responses {
         self.running.retain(|r| r.id != *id);
         self.remember(id.clone());
         Verdict::Pass
+    }
+
+    // ---- interruption -------------------------------------------------------------------------
+
+    /// Lets nobody hear or read more of the responses in the conversation; returns those that the
+    /// server does not cancel by itself.
+    pub(super) fn discard(&mut self) -> Vec<String> {
+        let mut running = Vec::new();
+        for response in self.running.iter_mut().filter(|r| !r.aside) {
+            if !response.interrupted && !response.discarded {
+                running.push(response.id.clone());
+            }
+            response.discarded = true;
+        }
+        running
+    }
+
+    /// Whether a response of the conversation runs that somebody still wants.
+    pub(super) fn has_floor(&self) -> bool {
+        self.running.iter().any(|r| !r.aside && !r.discarded)
+    }
+
+    /// Whether nothing more of a response will reach anybody.
+    pub(super) fn is_finished(&self, id: &str) -> bool {
+        self.is_over(id) || self.is_discarded(id)
+    }
+
+    fn is_discarded(&self, id: &str) -> bool {
+        self.running.iter().any(|r| r.id == id && r.discarded)
     }
 
     fn remember(&mut self, id: String) {
@@ -151,7 +461,7 @@ impl Responses {
 
     /// Whether a response runs or was asked for.
     pub(super) fn is_busy(&self) -> bool {
-        !self.asked.is_empty() || !self.running.is_empty()
+        !self.asked.is_empty() || !self.running.is_empty() || !self.waiting.is_empty()
     }
 
     pub(super) fn check(&self) {
@@ -166,7 +476,21 @@ impl Responses {
             settled <= 1,
             "I4: at most one response runs in the conversation"
         );
+        let asked = self.asked.iter().filter(|a| a.wish.is_some()).count();
+        assert!(asked <= 1, "I10: wishes are sent one at a time");
     }
+}
+
+/// Whether an event brings something to be heard or read.
+fn is_delta(event: &ServerEvent) -> bool {
+    matches!(
+        event,
+        ServerEvent::AudioDelta(_)
+            | ServerEvent::TextDelta(_)
+            | ServerEvent::TranscriptDelta(_)
+            | ServerEvent::ArgumentsDelta(_)
+            | ServerEvent::McpArgumentsDelta(_)
+    )
 }
 
 /// The end of a response, as the server should have told it.
@@ -197,6 +521,13 @@ mod tests {
         ServerEvent::from_fields(name, fields)
     }
 
+    /// Of a server that interrupts and answers by itself.
+    fn seen(responses: &mut Responses, event: &ServerEvent) -> Verdict {
+        let verdict = responses.seen(event, true, true);
+        responses.check();
+        verdict
+    }
+
     const DELTA: &str = "response.output_text.delta";
 
     #[test]
@@ -204,13 +535,20 @@ mod tests {
         let mut responses = Responses::default();
         responses.asked("e1");
         assert_eq!(
-            responses.seen(&event("response.created", "a")),
+            seen(&mut responses, &event("response.created", "a")),
             Verdict::Pass
         );
-        assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Pass);
-        assert_eq!(responses.seen(&event("response.done", "a")), Verdict::Pass);
+        assert_eq!(seen(&mut responses, &event(DELTA, "a")), Verdict::Pass);
+        assert_eq!(
+            seen(&mut responses, &event("response.done", "a")),
+            Verdict::Pass
+        );
         for late in [DELTA, "response.done", "response.created"] {
-            assert_eq!(responses.seen(&event(late, "a")), Verdict::Late, "{late}");
+            assert_eq!(
+                seen(&mut responses, &event(late, "a")),
+                Verdict::Late,
+                "{late}"
+            );
         }
         assert!(!responses.is_busy());
         responses.check();
@@ -219,27 +557,33 @@ mod tests {
     #[test]
     fn an_interrupted_response_whose_end_was_forgotten_ends_when_the_next_begins() {
         let mut responses = Responses::default();
-        responses.seen(&event("response.created", "a"));
-        responses.seen(&event("input_audio_buffer.speech_started", ""));
-        let Verdict::After(end) = responses.seen(&event("response.created", "b")) else {
+        seen(&mut responses, &event("response.created", "a"));
+        seen(
+            &mut responses,
+            &event("input_audio_buffer.speech_started", ""),
+        );
+        let Verdict::After(end) = seen(&mut responses, &event("response.created", "b")) else {
             panic!("the end of a was not told")
         };
         assert_eq!(end.response_id(), Some("a"));
-        assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Late);
-        assert_eq!(responses.seen(&event(DELTA, "b")), Verdict::Pass);
+        assert_eq!(seen(&mut responses, &event(DELTA, "a")), Verdict::Late);
+        assert_eq!(seen(&mut responses, &event(DELTA, "b")), Verdict::Pass);
         responses.check();
     }
 
     #[test]
     fn one_beside_the_conversation_ends_nothing_in_it() {
         let mut responses = Responses::default();
-        responses.seen(&event("response.created", "a"));
-        responses.seen(&event("input_audio_buffer.speech_started", ""));
+        seen(&mut responses, &event("response.created", "a"));
+        seen(
+            &mut responses,
+            &event("input_audio_buffer.speech_started", ""),
+        );
         let fields = json!({"response": {"id": "b", "conversation_id": null}});
         let fields = serde_json::from_value(fields).expect("a map");
         let beside = ServerEvent::from_fields("response.created", fields);
-        assert_eq!(responses.seen(&beside), Verdict::Pass);
-        assert_eq!(responses.seen(&event(DELTA, "a")), Verdict::Pass);
+        assert_eq!(seen(&mut responses, &beside), Verdict::Pass);
+        assert_eq!(seen(&mut responses, &event(DELTA, "a")), Verdict::Pass);
         responses.check();
     }
 
@@ -248,10 +592,10 @@ mod tests {
         let mut responses = Responses::default();
         for _ in 0..2 {
             let begin = event("response.created", "a");
-            assert_eq!(responses.seen(&begin), Verdict::Pass);
+            assert_eq!(seen(&mut responses, &begin), Verdict::Pass);
             responses.check();
         }
-        responses.seen(&event("response.done", "a"));
+        seen(&mut responses, &event("response.done", "a"));
         responses.check();
         assert!(!responses.is_busy());
     }
@@ -261,12 +605,15 @@ mod tests {
         let mut responses = Responses::default();
         for id in ["a", "b"] {
             let begin = event("response.created", id);
-            assert_eq!(responses.seen(&begin), Verdict::Pass);
+            assert_eq!(seen(&mut responses, &begin), Verdict::Pass);
             responses.check();
         }
         for id in ["b", "a"] {
-            assert_eq!(responses.seen(&event(DELTA, id)), Verdict::Pass);
-            assert_eq!(responses.seen(&event("response.done", id)), Verdict::Pass);
+            assert_eq!(seen(&mut responses, &event(DELTA, id)), Verdict::Pass);
+            assert_eq!(
+                seen(&mut responses, &event("response.done", id)),
+                Verdict::Pass
+            );
         }
         assert!(!responses.is_busy());
     }
@@ -275,7 +622,7 @@ mod tests {
     fn a_server_that_never_ends_anything_fills_no_memory() {
         let mut responses = Responses::default();
         for n in 0..10 * REMEMBERED {
-            responses.seen(&event("response.created", &n.to_string()));
+            seen(&mut responses, &event("response.created", &n.to_string()));
             responses.check();
         }
         assert_eq!(responses.running.len(), REMEMBERED);

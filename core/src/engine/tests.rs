@@ -1,6 +1,6 @@
 //! The router, input by input.
 
-use super::io::LinkId;
+use super::io::{Command, LinkId, Reply};
 use super::*;
 use serde_json::{Value, json};
 

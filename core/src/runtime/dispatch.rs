@@ -207,6 +207,7 @@ impl std::fmt::Debug for Post {
 mod tests {
     use super::*;
     use crate::error::Who;
+    use crate::event::local::Local;
     use std::time::Duration;
 
     struct Count(Sender<&'static str>);
@@ -221,10 +222,17 @@ mod tests {
         }
     }
 
+    fn gap(i: usize) -> Local {
+        Local::Gap {
+            item_id: format!("item_{i}"),
+            dropped_ms: 1,
+        }
+    }
+
     fn ended(events: usize) -> Arc<Mailbox> {
         let mailbox = Arc::new(Mailbox::new(1 << 20, 1_000));
         for i in 0..events {
-            mailbox.push(Event::gap(0, format!("item_{i}"), 1));
+            mailbox.push(Event::local(0, gap(i)));
         }
         mailbox.finish(End::new(Who::App, Kind::Closed, ""));
         mailbox

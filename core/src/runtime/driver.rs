@@ -166,8 +166,17 @@ impl Driver {
                     let bytes = append.audio.len() as u64;
                     left.audio_ms += self.engine.input_format().ms_of_bytes(bytes);
                 }
-                Command::History | Command::Settings => {}
-                Command::Send(_) | Command::Json(_) | Command::Frame(_) => left.commands += 1,
+                Command::History
+                | Command::Settings
+                | Command::Usage
+                | Command::Played(_)
+                | Command::Interrupt(_) => {}
+                Command::Send(_)
+                | Command::Json(_)
+                | Command::Frame(_)
+                | Command::Respond(..)
+                | Command::Register(_)
+                | Command::ToolResult { .. } => left.commands += 1,
             }
             self.command(message);
         }

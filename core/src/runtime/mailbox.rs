@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::dispatch::Post;
 use crate::error::{Error, Kind, Result};
+use crate::event::local::Local;
 use crate::event::{Body, End, Event};
 
 /// The queue between a session and whoever reads its events.
@@ -258,10 +259,10 @@ impl State {
         let marker = index
             .checked_sub(1)
             .and_then(|before| match self.queue[before].body() {
-                Body::Gap {
+                Body::Local(Local::Gap {
                     item_id,
                     dropped_ms,
-                } if item_id == item => Some((before, *dropped_ms)),
+                }) if item_id == item => Some((before, *dropped_ms)),
                 _ => None,
             });
         let (index, gap) = match marker {
@@ -274,7 +275,11 @@ impl State {
                 (index, event.audio_ms())
             }
         };
-        self.queue[index] = Event::gap(event.at_ms(), item.to_owned(), gap);
+        let marker = Local::Gap {
+            item_id: item.to_owned(),
+            dropped_ms: gap,
+        };
+        self.queue[index] = Event::local(event.at_ms(), marker);
         self.bytes = self.bytes.saturating_sub(event.weight());
         true
     }
@@ -307,7 +312,7 @@ impl State {
 
 /// Whether an event is kept whatever happens. Audio is dropped and told by markers.
 fn is_control(event: &Event) -> bool {
-    event.audio().is_none() && !matches!(event.body(), Body::Gap { .. })
+    event.audio().is_none() && !matches!(event.body(), Body::Local(Local::Gap { .. }))
 }
 
 impl WakeFd {
@@ -391,7 +396,7 @@ mod tests {
         let gaps: Vec<_> = events
             .iter()
             .filter_map(|e| match e.body() {
-                Body::Gap { dropped_ms, .. } => Some(*dropped_ms),
+                Body::Local(Local::Gap { dropped_ms, .. }) => Some(*dropped_ms),
                 _ => None,
             })
             .collect();
