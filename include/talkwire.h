@@ -375,6 +375,8 @@ typedef struct tw_callbacks {
 #define TW_ERR_IO (-25)
 /** A bug in this library; it was contained. */
 #define TW_ERR_PANIC (-26)
+/** Two threads called a function that is for one thread at a time; nothing was done. */
+#define TW_ERR_BUSY (-27)
 
 #ifdef __cplusplus
 extern "C" {

@@ -127,6 +127,8 @@ kinds! {
     Io = -25, "io", App, Never;
     /// A bug in this library; it was contained.
     Panic = -26, "panic", Library, Never;
+    /// Two threads called a function that is for one thread at a time; nothing was done.
+    Busy = -27, "busy", App, Later;
 }
 
 /// An error: what, whose fault, whether a retry can help, and the peer's own words.

@@ -72,6 +72,8 @@ pub const TW_ERR_CANCELLED: tw_status = -24;
 pub const TW_ERR_IO: tw_status = -25;
 /// A bug in this library; it was contained.
 pub const TW_ERR_PANIC: tw_status = -26;
+/// Two threads called a function that is for one thread at a time; nothing was done.
+pub const TW_ERR_BUSY: tw_status = -27;
 
 /// Nobody is known to blame.
 pub const TW_WHO_NOBODY: i32 = 0;

@@ -10,20 +10,27 @@
 //! | [`mix`] | two tracks into one stereo track |
 //! | [`level`] | loudness in dBFS |
 //! | [`vad`] | how likely each frame is speech; whether a turn is over is decided elsewhere |
+//! | [`port`] | the media port of a session: rings to the host's media threads, chains behind them |
 //! | [`dtmf`] | telephone digits as tones, made and recognised |
 //!
 //! Samples are `i16`, mono unless said otherwise. What is a stream (framer, resampler, detectors)
 //! gives the same result however its input is cut into pieces.
 
 pub mod codec;
+mod downlink;
 pub mod dtmf;
 pub mod format;
 pub mod framer;
+mod host;
 pub mod level;
 pub mod mix;
+pub mod port;
 pub mod resample;
+mod ring;
+mod uplink;
 pub mod vad;
 pub mod wav;
+mod words;
 
 #[cfg(test)]
 mod numbers {

@@ -17,6 +17,7 @@ from ._connection import Connection
 from ._errors import (
     ArgumentError,
     AuthError,
+    BusyError,
     ConfigError,
     ConnectError,
     ConnectionClosed,
@@ -51,6 +52,7 @@ __all__ = [
     "ArgumentError",
     "AudioGapEvent",
     "AuthError",
+    "BusyError",
     "ConfigError",
     "ConnectError",
     "Connection",

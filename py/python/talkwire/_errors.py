@@ -151,6 +151,10 @@ class NativePanicError(RealtimeError):
     """A bug in this library; it was contained."""
 
 
+class BusyError(RealtimeError):
+    """Two threads called a function that is for one thread at a time; nothing was done."""
+
+
 class ConnectionClosed(RealtimeError, ConnectionError):
     """The session is over; ``end`` says how."""
 
@@ -190,6 +194,7 @@ CLASSES: dict[str, type[RealtimeError]] = {
     "cancelled": ConnectionClosedError,
     "io": FileError,
     "panic": NativePanicError,
+    "busy": BusyError,
 }
 """The class of each kind of error."""
 

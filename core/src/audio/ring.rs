@@ -1,0 +1,296 @@
+//! The two rings of a media port: bytes of the host, each with one thread at either end. What a media
+//! thread calls here copies and counts; it takes no lock, no memory and no time from the system.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use rtrb::{Consumer, Producer};
+
+use super::words::{Counter, Cursor, Word};
+
+/// What the two ends of the downlink tell each other.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// In samples.
+    pub cursor: Cursor<AtomicU64>,
+    /// Up to here there are whole parts, in samples. The player writes it.
+    pub complete: AtomicU64,
+    /// Samples that were ever written. The player writes it.
+    pub written: Counter,
+    /// 1 while what sounds is to be quiet. The player writes it.
+    pub held: Counter,
+    /// Samples that were sound. The puller writes it, and what follows.
+    pub pulled: Counter,
+    /// Samples that were silence.
+    pub silence: Counter,
+    /// How often it ran dry in the middle of a part.
+    pub underruns: Counter,
+}
+
+impl Words {
+    pub(super) fn new() -> Self {
+        Self {
+            cursor: Cursor::new(),
+            complete: AtomicU64::new(0),
+            written: Counter::default(),
+            held: Counter::default(),
+            pulled: Counter::default(),
+            silence: Counter::default(),
+            underruns: Counter::default(),
+        }
+    }
+}
+
+/// What a media thread has pushed. It writes it.
+#[derive(Debug, Default)]
+pub(super) struct Pushed {
+    /// Samples that were taken.
+    pub samples: Counter,
+    /// Samples that did not fit.
+    pub overrun: Counter,
+    /// How often something did not fit.
+    pub overruns: Counter,
+}
+
+/// The media thread's end of the uplink.
+pub(super) struct Push {
+    pub ring: Producer<u8>,
+    /// Bytes of one sample of all channels.
+    pub frame_bytes: usize,
+    pub counts: Arc<Pushed>,
+}
+
+impl Push {
+    /// Takes whole frames of `bytes` as far as there is room and returns how many; the rest of them
+    /// is dropped and counted.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> usize {
+        let frames = bytes.len() / self.frame_bytes;
+        let taken = frames.min(self.ring.slots() / self.frame_bytes);
+        let whole = bytes.get(..taken * self.frame_bytes).unwrap_or_default();
+        // There is room, as only this end makes it less.
+        let _ = self.ring.push_entire_slice(whole);
+        self.counts.samples.add(taken as u64);
+        if taken < frames {
+            self.counts.overrun.add((frames - taken) as u64);
+            self.counts.overruns.add(1);
+        }
+        taken
+    }
+}
+
+/// How the downlink sounds when it does not play at full level.
+pub(super) struct Sound {
+    pub sample_bytes: usize,
+    /// Every byte of silence.
+    pub silence: u8,
+    pub hold: Hold,
+}
+
+/// What happens to the sound while it is held.
+pub(super) enum Hold {
+    /// It stands still, and silence is heard.
+    Pause,
+    /// It goes on with each sample times this, in 1/32768.
+    Quieter(i32),
+    /// It goes on with each byte replaced by this table.
+    Mapped([u8; 256]),
+}
+
+/// The media thread's end of the downlink.
+///
+/// ```text
+///          enough there, or the end of a part
+///   Waits ------------------------------------> Plays
+///     ^  at the end of a part, or cut             |
+///     +-------------------------------------------+
+///     +--------------- runs dry (an underrun) ----+
+/// ```
+pub(super) struct Pull {
+    pub ring: Consumer<u8>,
+    pub words: Arc<Words>,
+    pub sound: Sound,
+    /// Samples that must be there to begin.
+    pub prebuffer: u64,
+    /// Samples that must be there to go on after an underrun.
+    pub rebuffer: u64,
+    /// Samples that left the ring: where its front is.
+    pub front: u64,
+    pub state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State {
+    Waits { until: u64 },
+    Plays,
+}
+
+impl Pull {
+    /// Fills `out` and returns how many of its samples are sound; the others, at its end, are
+    /// silence.
+    pub(super) fn pull(&mut self, out: &mut [u8]) -> usize {
+        let wanted = out.len() / self.sound.sample_bytes;
+        let place = self.words.cursor.place();
+        self.skip_to(place);
+        let is_held = self.words.held.get() != 0;
+        let mut given = match self.sound.hold {
+            Hold::Pause if is_held => 0,
+            Hold::Pause | Hold::Quieter(_) | Hold::Mapped(_) => self.decide(wanted as u64) as usize,
+        };
+        if given > 0 && !self.give(out, place, given as u64) {
+            given = 0;
+            let place = self.words.cursor.place();
+            self.skip_to(place);
+        }
+        let sound_bytes = given * self.sound.sample_bytes;
+        let (sound, rest) = out.split_at_mut(sound_bytes.min(out.len()));
+        if is_held {
+            self.sound.quieten(sound);
+        }
+        self.sound.silence(rest);
+        self.count(given as u64, wanted as u64);
+        given
+    }
+
+    /// Lets go of what was cut.
+    fn skip_to(&mut self, place: u64) {
+        let cut = place.saturating_sub(self.front);
+        if cut == 0 {
+            return;
+        }
+        if let Ok(chunk) = self.ring.read_chunk(cut as usize * self.sound.sample_bytes) {
+            chunk.commit_all();
+        }
+        self.front = place;
+        self.state = State::Waits {
+            until: self.prebuffer,
+        };
+    }
+
+    /// How many samples are to be heard now, at most `wanted`.
+    fn decide(&mut self, wanted: u64) -> u64 {
+        let there = (self.ring.slots() / self.sound.sample_bytes) as u64;
+        // After the slots: whoever sees the last samples of a part sees that it is complete.
+        let complete = self.words.complete.see();
+        let end = self.front + there;
+        if let State::Waits { until } = self.state {
+            let has_end = self.front < complete && complete <= end;
+            if !has_end && (there < until || there == 0) {
+                return 0;
+            }
+            self.state = State::Plays;
+        }
+        if there < wanted || (there == wanted && complete == end) {
+            let until = if complete == end {
+                self.prebuffer
+            } else {
+                self.words.underruns.add(1);
+                self.rebuffer
+            };
+            self.state = State::Waits { until };
+        }
+        there.min(wanted)
+    }
+
+    /// Copies `samples` from `place` to the front of `out`. Not so when a cut came in between.
+    fn give(&mut self, out: &mut [u8], place: u64, samples: u64) -> bool {
+        let bytes = samples as usize * self.sound.sample_bytes;
+        let (Ok(chunk), Some(out)) = (self.ring.read_chunk(bytes), out.get_mut(..bytes)) else {
+            return false;
+        };
+        let (one, two) = chunk.as_slices();
+        let (head, tail) = out.split_at_mut(one.len().min(bytes));
+        copy(head, one);
+        copy(tail, two);
+        let counts = self.words.cursor.advance(place, samples);
+        if counts {
+            chunk.commit_all();
+            self.front = place + samples;
+        }
+        counts
+    }
+
+    fn count(&self, given: u64, wanted: u64) {
+        self.words.pulled.add(given);
+        if given < wanted {
+            self.words.silence.add(wanted - given);
+            self.words.cursor.was_silent(wanted - given);
+        }
+    }
+}
+
+/// What `copy_from_slice` does, without its panic for lengths that differ.
+fn copy(to: &mut [u8], from: &[u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}
+
+impl Sound {
+    fn silence(&self, out: &mut [u8]) {
+        out.fill(self.silence);
+    }
+
+    fn quieten(&self, out: &mut [u8]) {
+        match &self.hold {
+            Hold::Pause => {}
+            Hold::Quieter(gain) => {
+                for pair in out.chunks_exact_mut(2) {
+                    if let [low, high] = pair {
+                        let sample = i32::from(i16::from_le_bytes([*low, *high]));
+                        [*low, *high] = (((sample * gain) >> 15) as i16).to_le_bytes();
+                    }
+                }
+            }
+            Hold::Mapped(table) => {
+                for byte in out {
+                    // A byte is always an index of 256.
+                    *byte = table.get(usize::from(*byte)).copied().unwrap_or(*byte);
+                }
+            }
+        }
+    }
+}
+
+/// The session's end of the downlink.
+pub(super) struct Play {
+    pub ring: Producer<u8>,
+    pub sample_bytes: usize,
+    /// Samples that were ever written.
+    pub written: u64,
+    pub words: Arc<Words>,
+}
+
+impl Play {
+    /// Writes as many whole samples of `bytes` as there is room for and returns how many bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
+        let room = self.ring.slots().min(bytes.len());
+        let samples = room / self.sample_bytes;
+        let whole = bytes.get(..samples * self.sample_bytes).unwrap_or_default();
+        // There is room, as only this end makes it less.
+        let _ = self.ring.push_entire_slice(whole);
+        self.written += samples as u64;
+        self.words.written.set(self.written);
+        whole.len()
+    }
+
+    /// What was written so far ends a part: it may be heard without waiting for more.
+    pub(super) fn complete(&self) {
+        self.words.complete.tell(self.written);
+    }
+
+    /// What the listener hears now, at the end of a device that is `behind` the pulls.
+    pub(super) fn place(&self, behind: u64) -> u64 {
+        let cursor = &self.words.cursor;
+        cursor.behind(cursor.place(), behind)
+    }
+
+    /// Cuts all that was written; returns what the listener heard last.
+    pub(super) fn cut(&self, behind: u64) -> u64 {
+        let cursor = &self.words.cursor;
+        let place = cursor.cut(self.written);
+        cursor.behind(place, behind)
+    }
+}
+
+#[cfg(test)]
+mod tests;
