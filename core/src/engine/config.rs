@@ -68,7 +68,12 @@ impl Config {
 
     /// Whether the server cancels its answer when it hears speech.
     pub(super) fn interrupts(&self) -> bool {
-        self.detects_turns() && self.does("interrupt_response")
+        self.detects_turns() && self.may_interrupt()
+    }
+
+    /// Whether it was not told otherwise, whatever it says of detecting turns.
+    pub(super) fn may_interrupt(&self) -> bool {
+        self.does("interrupt_response")
     }
 
     /// Whether the server answers a turn that it detected.

@@ -65,7 +65,7 @@ impl Engine {
         if self.is_settled(&event, fx) {
             return;
         }
-        let (interrupts, answers) = (self.config.interrupts(), self.config.answers());
+        let (interrupts, answers) = (self.config.may_interrupt(), self.config.answers());
         let verdict = self.responses.seen(&event, interrupts, answers);
         let granted = self.responses.granted();
         let granted = granted.as_deref();

@@ -216,7 +216,7 @@ impl Engine {
 
     /// Takes back, everywhere, what nobody heard.
     fn cut(&mut self, now: Instant, fx: &mut Effects) {
-        for id in self.responses.discard() {
+        for id in self.responses.discard(self.config.interrupts()) {
             self.cancel(now, id, fx);
         }
         let cuts = self.playout.cut(|id| self.responses.is_finished(id));

@@ -161,7 +161,7 @@ impl Responses {
         self.asked
             .iter_mut()
             .for_each(|asked| asked.is_orphan |= asked.wish.is_some());
-        Granted::Next(self.discard(), dropped)
+        Granted::Next(self.discard(false), dropped)
     }
 
     /// The wish to send now, as event id and frame, with the one who is answered as for any request;
@@ -292,7 +292,7 @@ impl Responses {
 
     // ---- what the server says -----------------------------------------------------------------
 
-    /// Judges an event. By itself, the server `interrupts` for speech, and `answers` after it.
+    /// Judges an event. By itself, the server may interrupt for speech, and `answers` after it.
     pub(super) fn seen(&mut self, event: &ServerEvent, interrupts: bool, answers: bool) -> Verdict {
         match event {
             ServerEvent::ResponseCreated(e) => self.created(&e.response),
@@ -422,11 +422,11 @@ impl Responses {
     // ---- interruption -------------------------------------------------------------------------
 
     /// Lets nobody hear or read more of the responses in the conversation; returns those that the
-    /// server does not cancel by itself.
-    pub(super) fn discard(&mut self) -> Vec<String> {
+    /// server is to cancel: all, unless it `cancels` those that were spoken over by itself.
+    pub(super) fn discard(&mut self, cancels: bool) -> Vec<String> {
         let mut running = Vec::new();
         for response in self.running.iter_mut().filter(|r| !r.aside) {
-            if !response.interrupted && !response.discarded {
+            if !(cancels && response.interrupted) && !response.discarded {
                 running.push(response.id.clone());
             }
             response.discarded = true;

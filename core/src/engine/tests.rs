@@ -1,6 +1,6 @@
 //! The router, input by input.
 
-use super::io::{Command, LinkId, Reply};
+use super::io::{Command, Frame, LinkId, Reply};
 use super::*;
 use serde_json::{Value, json};
 
@@ -70,6 +70,15 @@ fn end(fx: &Effects) -> &End {
         .collect();
     assert_eq!(ends.len(), 1, "exactly one end");
     ends[0]
+}
+
+/// The frames that were sent, read.
+fn sent(fx: &Effects) -> Vec<Value> {
+    let text = |effect: &Effect| match effect {
+        Effect::Send(_, Frame::Text(text)) => Some(serde_json::from_str(text).expect("JSON")),
+        _ => None,
+    };
+    fx.iter().filter_map(text).collect()
 }
 
 fn reply(fx: &Effects, ticket: u64) -> Option<&Result<Reply>> {
@@ -238,3 +247,6 @@ fn a_close_is_said_and_bounded() {
     assert!(end(&fx).expected);
     assert_eq!(end(&fx).unsent.commands, 2);
 }
+
+mod calls;
+mod wishes;

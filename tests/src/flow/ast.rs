@@ -92,6 +92,8 @@ pub struct Flow {
     pub prologue: bool,
     /// The capability without which the flow cannot pass.
     pub pending: Option<String>,
+    /// Options of a session with a media port.
+    pub call: Option<Value>,
     /// Settings of the local server.
     pub config: Vec<(String, Value)>,
     /// Script of the local server, verbatim without its indentation.

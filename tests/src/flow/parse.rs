@@ -214,6 +214,7 @@ fn title(start: &Statement) -> Parsed<Flow> {
         role: Role::Session,
         prologue: true,
         pending: None,
+        call: None,
         config: Vec::new(),
         server: None,
         steps: Vec::new(),
@@ -231,7 +232,7 @@ fn is_id(text: &str) -> bool {
 /// Reads a line of the head into `flow`; `None` when the statement is not one.
 fn header(statement: &Statement, flow: &mut Flow, common: &Common) -> Parsed<Option<&'static str>> {
     let keys = [
-        "profiles", "role", "prologue", "pending", "config", "server",
+        "profiles", "role", "prologue", "pending", "call", "config", "server",
     ];
     let found = keys
         .into_iter()
@@ -240,6 +241,11 @@ fn header(statement: &Statement, flow: &mut Flow, common: &Common) -> Parsed<Opt
         return Ok(None);
     };
     let mut scan = Scan::new(value, statement.place.clone());
+    if key == "call" {
+        let options = serde_json::from_str(value).ok().filter(Value::is_object);
+        flow.call = Some(options.map_or_else(|| scan.fail("a JSON object of options"), Ok)?);
+        return Ok(Some(key));
+    }
     match key {
         "profiles" => {
             while scan.peek().is_some() {

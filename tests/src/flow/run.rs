@@ -352,6 +352,7 @@ impl<'a> Runner<'a> {
         let opened = self.stage.open(&OpenSpec {
             profile: self.profile.to_owned(),
             role: self.flow.role,
+            call: self.flow.call.clone(),
             model: text("model"),
             key: text("key"),
             headers: pairs(spec.get("headers")),

@@ -63,6 +63,8 @@ pub struct OpenSpec {
     pub role: Role,
     /// The model as the URL names it.
     pub model: Option<String>,
+    /// Options of a session with a media port; without them it has none.
+    pub call: Option<Value>,
     /// The credential.
     pub key: Option<String>,
     /// Further headers of the upgrade.

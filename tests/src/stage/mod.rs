@@ -1,6 +1,7 @@
 //! What flows are played on: the simulator in virtual time, and a real WebSocket.
 
 mod broken;
+mod caller;
 pub mod hostile;
 pub mod sim;
 pub mod ws;
@@ -72,13 +73,18 @@ fn set(config: Config, key: &str, value: &Value) -> Config {
 
 /// Options of an application that checks nothing: flows send what they like.
 fn options(spec: &OpenSpec) -> Options {
-    let mut options = Options::default();
+    let mut options = match &spec.call {
+        Some(call) => Options::from_json(&call.to_string()).expect("a flow's options are valid"),
+        None => Options::default(),
+    };
     options.model.clone_from(&spec.model);
     options.query.clone_from(&spec.query);
     options.headers.clone_from(&spec.headers);
     options.waive = Check::ALL
         .iter()
         .map(|check| check.name().to_owned())
+        // Who has a call leaves its turns to the session.
+        .filter(|check| spec.call.is_none() || check != "turn")
         .collect();
     options.seed = Some(7);
     options

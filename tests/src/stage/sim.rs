@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use talkwire_core::audio::port;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::engine::Engine;
 use talkwire_core::engine::io::{
@@ -16,6 +17,7 @@ use talkwire_core::wire::client::Append;
 use talkwire_core::{Error, Kind, Settings, Unsent};
 use talkwire_server::{Clock, Knock, Peer, PeerEffect, PeerEffects, PeerInput, Plan};
 
+use super::caller::Caller;
 use super::{FRAME_MS, Speaker, config, end, input_format, is_event, options, seen};
 use crate::flow::{End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
 
@@ -39,6 +41,7 @@ pub struct Sim {
     speaker: Option<Speaker>,
     crowd: u32,
     tickets: u64,
+    caller: Option<Caller>,
 }
 
 /// What is at the other end.
@@ -89,7 +92,13 @@ impl Sim {
             speaker: None,
             crowd: 0,
             tickets: 0,
+            caller: None,
         })
+    }
+
+    /// Sound of the agent that the caller pulled, in milliseconds.
+    pub fn pulled_ms(&self) -> u64 {
+        self.caller.as_ref().map_or(0, Caller::pulled_ms)
     }
 
     fn input(&mut self, input: Input) {
@@ -131,12 +140,13 @@ impl Sim {
             Effect::Emit(event) => self.seen.push_back(Seen::Event(seen(&event))),
             Effect::Reply(ticket, result) => self.replies.push((ticket, result)),
             Effect::End(it) => self.seen.push_back(Seen::End(end(&it))),
-            Effect::Ready
-            | Effect::Note(_)
-            | Effect::Play(..)
-            | Effect::PlayEnd(_)
-            | Effect::Hold(_)
-            | Effect::Flush => {}
+            Effect::Ready | Effect::Note(_) => {}
+            port => {
+                let input = self.caller.as_mut().and_then(|caller| caller.effect(port));
+                if let Some(input) = input {
+                    self.input(input);
+                }
+            }
         }
     }
 
@@ -223,7 +233,8 @@ impl Sim {
         let up = self.up.front().map(|(at, _)| *at);
         let down = self.down.front().map(|(at, _)| *at);
         let engine = self.engine.as_ref().and_then(Engine::deadline);
-        [peer, up, down, engine].into_iter().flatten().min()
+        let caller = self.caller.as_ref().map(Caller::due);
+        [peer, up, down, engine, caller].into_iter().flatten().min()
     }
 
     /// Lets the next thing happen if it is due by `limit`.
@@ -246,10 +257,24 @@ impl Sim {
             .is_some_and(|due| due <= self.now)
         {
             self.input(Input::Timeout);
+        } else if self.caller.as_ref().is_some_and(|c| c.due() <= self.now) {
+            self.tick();
         } else {
             self.peer(PeerInput::Timeout);
         }
         true
+    }
+
+    /// The host's clock.
+    fn tick(&mut self) {
+        let wire = self.engine.as_ref().filter(|engine| engine.is_open());
+        let wire = wire.map(Engine::input_format);
+        let Some(caller) = &mut self.caller else {
+            return;
+        };
+        for input in caller.tick(self.now, wire) {
+            self.input(input);
+        }
     }
 
     fn arrive_up(&mut self, up: Up) {
@@ -312,6 +337,10 @@ impl Stage for Sim {
         self.spec = Some(spec.clone());
         let engine = Engine::new(self.dialect.clone(), options(spec), 7);
         self.engine = Some(engine.expect("the options of flows are valid"));
+        if spec.call.is_some() {
+            self.caller = Some(Caller::new(self.now, port::Options::default()));
+            self.input(Input::Port(true));
+        }
         self.input(Input::Open);
         if spec.role == Role::ClientUnderTest {
             self.run_for(2 * LATENCY.as_millis() as u32);
@@ -339,12 +368,20 @@ impl Stage for Sim {
     }
 
     fn append_audio(&mut self, sound: Sound, ms: u32) -> Result<(), StageError> {
-        let format = input_format(&self.settings());
+        let format = match &self.caller {
+            Some(_) => port::Options::default().uplink,
+            None => input_format(&self.settings()),
+        };
         for _ in 0..ms / FRAME_MS {
             let speaker = self.speaker.get_or_insert_with(|| Speaker::new(format));
-            let audio = speaker.frame(sound).into();
-            let append = ClientEvent::Append(Append { audio });
-            self.input(Input::Command(Command::Send(append), None));
+            let audio = speaker.frame(sound);
+            if let Some(caller) = &mut self.caller {
+                caller.say(&audio);
+            } else {
+                let audio = audio.into();
+                let append = ClientEvent::Append(Append { audio });
+                self.input(Input::Command(Command::Send(append), None));
+            }
             self.run_for(FRAME_MS);
         }
         Ok(())
@@ -364,7 +401,7 @@ impl Stage for Sim {
         self.input(Input::Close { grace_ms: 3_000 });
     }
 
-    /// The flow truncates by itself; the player has nothing to tell.
+    /// A caller listens all the time; without one the flow truncates by itself.
     fn played(&mut self, ms: u32) -> Result<(), StageError> {
         self.run_for(ms);
         Ok(())
