@@ -217,6 +217,12 @@ impl Error {
     }
 }
 
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self::new(kind, kind.meaning())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.kind.name(), self.0.message)

@@ -1,7 +1,7 @@
 //! Realtime voice agents: protocol, audio framing and session engine.
 //!
 //! Six words carry the design: **wire** (vocabulary), **dialect** (data tables), **machine** (pure
-//! state plus `now`), **driver** (the only I/O), **mailbox** (events to applications) and, planned,
+//! state plus `now`), **driver** (the only I/O), **mailbox** (events to applications) and
 //! **ring** (audio to and from media threads).
 //!
 //! ```no_run
@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 pub mod audio;
+pub mod call;
 pub mod client;
 pub mod dialect;
 pub mod engine;
@@ -39,6 +40,7 @@ pub mod runtime;
 pub mod session;
 pub mod wire;
 
+pub use call::{Call, CallOptions};
 pub use client::Client;
 pub use error::{Error, Kind, Result, Retry, Who};
 pub use event::{End, Event, Unsent};

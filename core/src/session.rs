@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::os::fd::RawFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::audio::port::{self, Media};
+use crate::call::{Call, CallOptions};
 use crate::dialect::Dialect;
 use crate::engine::history::Segment;
 use crate::engine::io::{Command, Mark, Reply};
@@ -42,6 +44,8 @@ struct Shared {
     dialect: Arc<Dialect>,
     runtime: Runtime,
     close_ms: u64,
+    /// The media port, if one is attached.
+    call: Mutex<Weak<Media>>,
 }
 
 /// The answer to a command, once the server has given it. Need not be awaited: an error that
@@ -93,6 +97,7 @@ impl Session {
             dialect,
             runtime,
             close_ms,
+            call: Mutex::new(Weak::new()),
         }))
     }
 
@@ -186,6 +191,25 @@ impl Session {
         self.0.runtime.attach(&self.0.mailbox, handler)
     }
 
+    // ---- sound ----------------------------------------------------------------------------------
+
+    /// Attaches a media port: sound goes to the server as it is pushed, and what the agent says is
+    /// there to be pulled. May be called before the session is open; what is pushed until then is
+    /// its pre-roll. A session has one port at a time.
+    pub fn attach(&self, options: CallOptions) -> Result<Call> {
+        self.check_open()?;
+        let mut attached = self.0.call.lock().unwrap_or_else(PoisonError::into_inner);
+        if attached.upgrade().is_some_and(|media| media.is_live()) {
+            let message = "the session has a media port: detach it first";
+            return Err(Error::new(Kind::Argument, message));
+        }
+        let (port, media) = port::open(options)?;
+        let media = Arc::new(media);
+        self.message(Message::Attach(Box::new(port)))?;
+        *attached = Arc::downgrade(&media);
+        Ok(Call::new(media))
+    }
+
     // ---- commands -------------------------------------------------------------------------------
 
     fn command(&self, command: Command) -> Result<Pending> {
@@ -196,11 +220,19 @@ impl Session {
     }
 
     fn put(&self, command: Command, reply: Option<oneshot::Sender<Result<Reply>>>) -> Result<()> {
+        self.check_open()?;
+        self.message(Message::Command(command, reply))
+    }
+
+    fn check_open(&self) -> Result<()> {
         check_not_forked()?;
         if self.0.close.borrow().is_some() {
             return Err(Error::new(Kind::Closed, "the session is closed"));
         }
-        let message = Message { command, reply };
+        Ok(())
+    }
+
+    fn message(&self, message: Message) -> Result<()> {
         self.0
             .commands
             .try_send(message)

@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "client",
         &["session", "runtime", "options", "event", "error", "dialect"],
     ),
+    ("call", &["audio", "error"]),
     // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
     // decides.
     (
@@ -22,6 +23,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "error",
             "wire",
             "dialect",
+            "call",
+            "audio::port",
             "engine::io",
             "engine::history",
         ],

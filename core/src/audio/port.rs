@@ -312,6 +312,11 @@ impl Media {
         }
     }
 
+    /// Whether both ends are there.
+    pub fn is_live(&self) -> bool {
+        !self.is_over()
+    }
+
     fn is_over(&self) -> bool {
         self.shared.is_closed.load(Ordering::Acquire) || self.is_detached()
     }

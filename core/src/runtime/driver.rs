@@ -10,9 +10,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
 use super::Count;
+use super::attached::Attached;
 use super::lanes::Lanes;
 use super::mailbox::{Mailbox, Pressure};
 use super::socket::{Happened, Socket};
+use crate::audio::format::Format;
+use crate::audio::port::Port;
 use crate::dialect::Dialect;
 use crate::engine::Engine;
 use crate::engine::io::{Command, Down, Effect, Effects, Input, LinkId, Reply, Ticket};
@@ -21,11 +24,13 @@ use crate::event::{End, Unsent};
 use crate::net::ws::Spec;
 use crate::wire::ClientEvent;
 
-/// A command, and who waits for its reply.
+/// What a handle asks of the task.
 #[derive(Debug)]
-pub(crate) struct Message {
-    pub command: Command,
-    pub reply: Option<oneshot::Sender<Result<Reply>>>,
+pub(crate) enum Message {
+    /// A command, and who waits for its reply.
+    Command(Command, Option<oneshot::Sender<Result<Reply>>>),
+    /// From now on this is the media port.
+    Attach(Box<Port>),
 }
 
 /// The task of a session.
@@ -36,6 +41,8 @@ pub(crate) struct Driver {
     socket: Socket,
     link: LinkId,
     lanes: Lanes,
+    /// Before the mailbox, also when dropped: who sees the end finds the port closed.
+    call: Option<Attached>,
     mailbox: Ends,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Reply>>>,
     tickets: u64,
@@ -67,6 +74,7 @@ enum Woken {
     Room,
     Close(u64),
     Deadline,
+    Tick,
 }
 
 /// Which sources of a wish to close are still to be listened to.
@@ -112,6 +120,7 @@ impl Driver {
             socket: Socket::Gone,
             link: LinkId(1),
             lanes: Lanes::new(uplink_max_ms),
+            call: None,
             mailbox: Ends(mailbox),
             waiting: HashMap::new(),
             tickets: 0,
@@ -140,17 +149,19 @@ impl Driver {
         while self.end.is_none() {
             match self.next(&mut messages, &mut wishes).await {
                 Woken::Socket(happened) => self.happened(happened),
-                Woken::Message(message) => self.command(message),
+                Woken::Message(message) => self.message(message),
                 // The next turn of the loop listens to messages again.
                 Woken::Room => {}
                 Woken::Close(grace_ms) => {
                     // What was asked before the close is sent before it.
                     while let Ok(message) = messages.try_recv() {
-                        self.command(message);
+                        self.message(message);
                     }
+                    self.look();
                     self.input(Input::Close { grace_ms });
                 }
                 Woken::Deadline => self.input(Input::Timeout),
+                Woken::Tick => self.look(),
             }
         }
         messages.close();
@@ -161,7 +172,10 @@ impl Driver {
     fn conclude(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut left = Unsent::default();
         while let Ok(message) = messages.try_recv() {
-            match &message.command {
+            let Message::Command(command, reply) = message else {
+                continue;
+            };
+            match &command {
                 Command::Send(ClientEvent::Append(append)) => {
                     let bytes = append.audio.len() as u64;
                     left.audio_ms += self.engine.input_format().ms_of_bytes(bytes);
@@ -178,8 +192,9 @@ impl Driver {
                 | Command::Register(_)
                 | Command::ToolResult { .. } => left.commands += 1,
             }
-            self.command(message);
+            self.command(command, reply);
         }
+        self.call = None;
         if let Some(mut end) = self.end.take() {
             end.unsent.audio_ms += left.audio_ms;
             end.unsent.commands += left.commands;
@@ -190,6 +205,8 @@ impl Driver {
     async fn next(&mut self, messages: &mut mpsc::Receiver<Message>, wishes: &mut Wishes) -> Woken {
         let deadline = self.engine.deadline();
         let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
+        let tick = self.call.as_ref().map(Attached::due);
+        let tick_at = tokio::time::Instant::from_std(tick.unwrap_or_else(Instant::now));
         let has_room = self.lanes.has_room();
         let (socket, lanes, dialect) = (&mut self.socket, &mut self.lanes, &self.dialect);
         let socket = poll_fn(|cx| match socket.poll(cx, lanes, dialect) {
@@ -202,6 +219,7 @@ impl Driver {
             Some(message) = messages.recv(), if has_room => Woken::Message(message),
             grace_ms = wishes.next() => Woken::Close(grace_ms),
             () = sleep_until(at), if deadline.is_some() => Woken::Deadline,
+            () = sleep_until(tick_at), if tick.is_some() => Woken::Tick,
         }
     }
 
@@ -216,8 +234,18 @@ impl Driver {
         self.input(input);
     }
 
-    fn command(&mut self, message: Message) {
-        let Message { command, reply } = message;
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Command(command, reply) => self.command(command, reply),
+            Message::Attach(port) => {
+                self.detach();
+                self.call = Some(Attached::new(port, Instant::now()));
+                self.input(Input::Port(true));
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, reply: Option<oneshot::Sender<Result<Reply>>>) {
         let ticket = reply.map(|reply| {
             self.tickets += 1;
             self.waiting.insert(Ticket(self.tickets), reply);
@@ -226,11 +254,41 @@ impl Driver {
         self.input(Input::Command(command, ticket));
     }
 
+    /// Moves sound between the media port and the engine.
+    fn look(&mut self) {
+        let (now, wire) = (Instant::now(), self.wire());
+        let Some(call) = &mut self.call else { return };
+        let (inputs, is_detached) = (call.look(now, wire), call.is_detached());
+        for input in inputs {
+            self.input(input);
+        }
+        if is_detached {
+            self.detach();
+        }
+    }
+
+    fn detach(&mut self) {
+        let wire = self.wire();
+        let Some(mut call) = self.call.take() else {
+            return;
+        };
+        if let Some(rest) = call.finish(Instant::now(), wire) {
+            self.input(rest);
+        }
+        self.input(Input::Port(false));
+    }
+
+    /// The format of what can be sent now.
+    fn wire(&self) -> Option<Format> {
+        self.engine.is_open().then(|| self.engine.input_format())
+    }
+
     fn input(&mut self, input: Input) {
         let mut fx = std::mem::take(&mut self.fx);
         self.engine.handle(Instant::now(), input, &mut fx);
         let mut dropped_ms = 0;
-        let (mut is_full, mut is_aborted) = (false, false);
+        let (mut is_full, mut is_aborted, mut is_played) = (false, false, false);
+        let mut flushed = None;
         for effect in fx.drain(..) {
             match effect {
                 Effect::Dial(link) => {
@@ -247,11 +305,24 @@ impl Driver {
                     self.socket = Socket::Gone;
                     self.end = Some(end);
                 }
-                Effect::Play(..) | Effect::PlayEnd(_) | Effect::Hold(_) | Effect::Flush => {}
+                Effect::Flush => {
+                    let call = self.call.as_mut();
+                    flushed = Some(call.map(Attached::flush).unwrap_or_default());
+                }
+                Effect::Play(..) | Effect::PlayEnd(_) | Effect::Hold(_) => {
+                    is_played = true;
+                    self.sound(effect);
+                }
                 Effect::Note(_) => {}
             }
         }
         self.fx = fx;
+        if let Some(call) = self.call.as_mut().filter(|_| is_played) {
+            call.top_up(Instant::now());
+        }
+        if let Some(heard) = flushed {
+            self.input(Input::Flushed(heard));
+        }
         if dropped_ms > 0 {
             self.input(Input::UplinkDropped { ms: dropped_ms });
         }
@@ -263,6 +334,17 @@ impl Driver {
         }
         if is_full && self.end.is_none() {
             self.input(Input::SlowReader);
+        }
+    }
+
+    /// Effects that a media port carries out; without one they are nothing.
+    fn sound(&mut self, effect: Effect) {
+        let Some(call) = &mut self.call else { return };
+        match effect {
+            Effect::Play(part, audio, format) => call.play(part, audio, format),
+            Effect::PlayEnd(part) => call.play_end(part),
+            Effect::Hold(is_held) => call.hold(is_held),
+            _ => {}
         }
     }
 

@@ -1,0 +1,84 @@
+//! The media port of a session while one is attached: when to look at it, and what it has to say.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::audio::format::Format;
+use crate::audio::port::Port;
+use crate::engine::io::{Heard, Input, PartId};
+
+/// A port and its clock. A media thread wakes nobody, so somebody has to look; the session's own
+/// task does, because it owns the port and has a frame to send anyway.
+pub(super) struct Attached {
+    port: Box<Port>,
+    due: Instant,
+}
+
+impl Attached {
+    pub(super) fn new(port: Box<Port>, now: Instant) -> Self {
+        Self { port, due: now }
+    }
+
+    /// When to look again.
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+
+    pub(super) fn is_detached(&self) -> bool {
+        self.port.is_detached()
+    }
+
+    /// What happened since the last look. `wire` is the format of what is sent, once it can be.
+    pub(super) fn look(&mut self, now: Instant, wire: Option<Format>) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        inputs.extend(told(self.port.heard()).map(Input::Heard));
+        if self.port.wants_flush() {
+            inputs.push(Input::Flushed(self.flush()));
+        }
+        while let Some(audio) = self.port.captured(now, wire) {
+            inputs.push(Input::Captured(audio));
+        }
+        self.port.top_up();
+        // Counted from when it was due, so that looking takes no time; but never to catch up.
+        let pause = self.port.pause(now);
+        self.due = (self.due + pause).max(now + pause / 2);
+        inputs
+    }
+
+    /// The last of the sound, when no more is to come.
+    pub(super) fn finish(&mut self, now: Instant, wire: Option<Format>) -> Option<Input> {
+        let audio = self.port.finish(now, wire?)?;
+        Some(Input::Captured(audio))
+    }
+
+    pub(super) fn play(&mut self, part: PartId, audio: Bytes, format: Format) {
+        self.port.play(part.0, audio, format);
+    }
+
+    pub(super) fn play_end(&mut self, part: PartId) {
+        self.port.play_end(part.0);
+    }
+
+    /// What was played is there for the next pull, and somebody looks soon how far it got.
+    pub(super) fn top_up(&mut self, now: Instant) {
+        self.port.top_up();
+        self.due = self.due.min(now + self.port.pause(now));
+    }
+
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.port.hold(is_held);
+    }
+
+    pub(super) fn flush(&mut self) -> Vec<Heard> {
+        told(self.port.flush()).unwrap_or_default()
+    }
+}
+
+fn told(parts: Vec<(u64, u64)>) -> Option<Vec<Heard>> {
+    let heard = |(part, samples)| Heard {
+        part: PartId(part),
+        samples,
+    };
+    (!parts.is_empty()).then(|| parts.into_iter().map(heard).collect())
+}

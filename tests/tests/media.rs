@@ -1,0 +1,120 @@
+//! A media port on a real session: sound by the host's clock, over a real socket.
+
+use std::time::{Duration, Instant};
+
+use talkwire_core::audio::format::Format;
+use talkwire_core::audio::resample::resample;
+use talkwire_core::audio::wav::Wav;
+use talkwire_core::call::Track;
+use talkwire_core::runtime::mailbox::Next;
+use talkwire_core::{Call, CallOptions, Client, Kind, Options, Session};
+use talkwire_server::{Config, LocalServer};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const FRAME: Duration = Duration::from_millis(20);
+const PCM_8K: Format = Format::Pcm16 { rate_hz: 8_000 };
+
+fn caller() -> Vec<i16> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/audio/en/answer-3.wav");
+    let wav = Wav::read(path.as_ref()).expect("a recording");
+    resample(&wav.samples, wav.rate_hz, 8_000).expect("rates")
+}
+
+fn server() -> LocalServer {
+    LocalServer::start(Config::new().profile("openai").brain("loop")).expect("starts")
+}
+
+fn session(server: &LocalServer) -> Session {
+    let client = Client::new().url(server.url()).dialect("openai");
+    let client = client.expect("built in");
+    client.open(Options::default()).expect("valid options")
+}
+
+/// A host with a clock of 20 ms and nothing to say but `said`; returns the names of the events up to
+/// `last`, and the sound in them.
+fn run(session: &Session, call: &Call, said: &[i16], last: &str) -> (Vec<String>, Vec<u8>) {
+    let (mut names, mut audio) = (Vec::new(), Vec::new());
+    let mut frames = said.chunks(160);
+    let start = Instant::now();
+    let mut due = start;
+    while start.elapsed() < PATIENCE {
+        if due <= Instant::now() {
+            due += FRAME;
+            if let Some(frame) = frames.next() {
+                let taken = call.push_samples(Track::Customer, frame);
+                assert_eq!(taken, Ok(frame.len()));
+            }
+            let mut out = [1; 160];
+            let given = call.pull_samples(&mut out).expect("an open session");
+            assert!(out[given..].iter().all(|sample| *sample == 0));
+        }
+        let wait = due.saturating_duration_since(Instant::now());
+        if let Next::Event(event) = session.next_within(wait).expect("no callback") {
+            audio.extend(event.audio().into_iter().flatten());
+            names.push(event.name().to_owned());
+            if event.name() == last {
+                return (names, audio);
+            }
+        }
+    }
+    panic!("no {last} after {names:?}");
+}
+
+#[test]
+fn a_host_that_falls_silent_after_its_speech_gets_an_answer_to_all_of_it() {
+    let server = server();
+    let session = session(&server);
+    // Before the session is open: the beginning is its pre-roll.
+    let call = session
+        .attach(CallOptions::default().with_format(PCM_8K))
+        .expect("attached");
+    let said = caller();
+    let (names, audio) = run(&session, &call, &said, "response.done");
+    for name in [
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "response.created",
+    ] {
+        assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
+    }
+    let stats = call.stats();
+    assert_eq!((stats.pushed, stats.overrun), (said.len() as u64, 0));
+    assert_eq!(stats.preroll_dropped, 0);
+    assert!(stats.inserted > 0, "silence by the clock ended the turn");
+    let back_ms = Format::PCM16_24K.ms_of_bytes(audio.len() as u64);
+    let said_ms = said.len() as u64 / 8;
+    assert!(back_ms * 10 > said_ms * 8, "{back_ms} of {said_ms} ms");
+}
+
+#[test]
+fn a_session_has_one_port_at_a_time_and_ends_it() {
+    let server = server();
+    let session = session(&server);
+    let call = session.attach(CallOptions::default()).expect("attached");
+    let twice = session.attach(CallOptions::default());
+    assert_eq!(twice.expect_err("one at a time").kind(), Kind::Argument);
+    call.detach();
+    assert_eq!(call.push(Track::Customer, &[0; 2]), Err(Kind::Closed));
+    let call = session.attach(CallOptions::default()).expect("again");
+    assert_eq!(call.push(Track::Customer, &[0; 2]), Ok(1));
+    session.close();
+    session.ended_within(PATIENCE).expect("no callback");
+    assert_eq!(call.push(Track::Customer, &[0; 2]), Err(Kind::Closed));
+    let mut out = [1; 4];
+    assert_eq!(call.pull(&mut out), Err(Kind::Closed));
+    assert_eq!(out, [0; 4]);
+    let late = session.attach(CallOptions::default());
+    assert_eq!(late.expect_err("closed").kind(), Kind::Closed);
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_before_anything_is_attached() {
+    let server = server();
+    let session = session(&server);
+    let wrong = CallOptions {
+        tick_ms: 0,
+        ..CallOptions::default()
+    };
+    assert_eq!(session.attach(wrong).expect_err("no").kind(), Kind::Config);
+    session.attach(CallOptions::default()).expect("attached");
+}
