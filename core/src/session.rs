@@ -17,11 +17,13 @@ use crate::dialect::Dialect;
 use crate::engine::history::Segment;
 use crate::engine::io::{Command, Mark, Reply};
 use crate::error::{Error, Kind, Result};
+use crate::event::local::ToolCall;
 use crate::event::{End, Event, Usage};
 use crate::options::WhenBusy;
 use crate::options::tool::Tool;
 use crate::runtime::dispatch::{Handler, in_callback};
 use crate::runtime::mailbox::{Mailbox, Next};
+use crate::runtime::tools::{Run, Runner};
 use crate::runtime::{Launched, Message, Runtime, check_not_forked};
 use crate::wire::client::{
     Append, Empty, ItemCreate, ItemId, ItemTruncate, ResponseCancel, ResponseCreate, SessionUpdate,
@@ -394,6 +396,40 @@ impl Session {
     /// [`Session::answer_tool`]; the response after it is asked for here.
     pub fn register_tool(&self, tool: Tool) -> Result<Pending> {
         self.command(Command::Register(tool))
+    }
+
+    /// [`Session::register_tool`] for a tool that runs here: each call runs once, in a task beside
+    /// the session, and its result is given to the model. The task shares a thread with sessions, so
+    /// it must not block; it is dropped when nobody waits for its result any more.
+    pub fn run_tool<F, R>(&self, tool: Tool, run: F) -> Result<Pending>
+    where
+        F: Fn(ToolCall) -> R + Send + Sync + 'static,
+        R: Future<Output = std::result::Result<String, String>> + Send + 'static,
+    {
+        self.tool(tool, Arc::new(move |call| Box::pin(run(call))))
+    }
+
+    /// [`Session::run_tool`] for a function that may block: it runs on a thread of its own, and to
+    /// its end, even when nobody waits for it any more.
+    pub fn run_blocking_tool<F>(&self, tool: Tool, run: F) -> Result<Pending>
+    where
+        F: Fn(ToolCall) -> std::result::Result<String, String> + Send + Sync + 'static,
+    {
+        let run = Arc::new(run);
+        let runner = move |call: ToolCall| -> Run {
+            let run = run.clone();
+            let task = tokio::task::spawn_blocking(move || run(call));
+            Box::pin(async move { task.await.map_err(|_| "the tool failed".to_owned())? })
+        };
+        self.tool(tool, Arc::new(runner))
+    }
+
+    fn tool(&self, tool: Tool, runner: Runner) -> Result<Pending> {
+        self.check_open()?;
+        let (reply, answer) = oneshot::channel();
+        self.message(Message::Tool(tool, runner, reply))?;
+        let mailbox = self.0.mailbox.clone();
+        Ok(Pending { answer, mailbox })
     }
 
     /// The result of a registered tool: output for the model, or the error that it is told. A second

@@ -15,7 +15,10 @@ const FRAME: Duration = Duration::from_millis(20);
 const PCM_8K: Format = Format::Pcm16 { rate_hz: 8_000 };
 
 fn caller() -> Vec<i16> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/audio/en/answer-3.wav");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/audio/en/answer-3.wav"
+    );
     let wav = Wav::read(path.as_ref()).expect("a recording");
     resample(&wav.samples, wav.rate_hz, 8_000).expect("rates")
 }

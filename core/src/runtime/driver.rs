@@ -14,6 +14,7 @@ use super::attached::Attached;
 use super::lanes::Lanes;
 use super::mailbox::{Mailbox, Pressure};
 use super::socket::{Happened, Socket};
+use super::tools::{Output, Runner, Tools};
 use crate::audio::format::Format;
 use crate::audio::port::Port;
 use crate::dialect::Dialect;
@@ -22,15 +23,17 @@ use crate::engine::io::{Command, Down, Effect, Effects, Input, LinkId, Reply, Ti
 use crate::error::{Error, Kind, Result, Who};
 use crate::event::{End, Unsent};
 use crate::net::ws::Spec;
+use crate::options::tool::Tool;
 use crate::wire::ClientEvent;
 
 /// What a handle asks of the task.
-#[derive(Debug)]
 pub(crate) enum Message {
     /// A command, and who waits for its reply.
     Command(Command, Option<oneshot::Sender<Result<Reply>>>),
     /// From now on this is the media port.
     Attach(Box<Port>),
+    /// The model may call this tool, which is run in this way.
+    Tool(Tool, Runner, oneshot::Sender<Result<Reply>>),
 }
 
 /// The task of a session.
@@ -43,6 +46,7 @@ pub(crate) struct Driver {
     lanes: Lanes,
     /// Before the mailbox, also when dropped: who sees the end finds the port closed.
     call: Option<Attached>,
+    tools: Tools,
     mailbox: Ends,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Reply>>>,
     tickets: u64,
@@ -75,6 +79,7 @@ enum Woken {
     Close(u64),
     Deadline,
     Tick,
+    Tool(String, Output),
 }
 
 /// Which sources of a wish to close are still to be listened to.
@@ -121,6 +126,7 @@ impl Driver {
             link: LinkId(1),
             lanes: Lanes::new(uplink_max_ms),
             call: None,
+            tools: Tools::default(),
             mailbox: Ends(mailbox),
             waiting: HashMap::new(),
             tickets: 0,
@@ -162,6 +168,9 @@ impl Driver {
                 }
                 Woken::Deadline => self.input(Input::Timeout),
                 Woken::Tick => self.look(),
+                Woken::Tool(call_id, output) => {
+                    self.command(Command::ToolResult { call_id, output }, None);
+                }
             }
         }
         messages.close();
@@ -209,6 +218,7 @@ impl Driver {
         let tick_at = tokio::time::Instant::from_std(tick.unwrap_or_else(Instant::now));
         let has_room = self.lanes.has_room();
         let (socket, lanes, dialect) = (&mut self.socket, &mut self.lanes, &self.dialect);
+        let tools = &mut self.tools;
         let socket = poll_fn(|cx| match socket.poll(cx, lanes, dialect) {
             Poll::Ready(happened) => Poll::Ready(Woken::Socket(happened)),
             Poll::Pending if !has_room && lanes.has_room() => Poll::Ready(Woken::Room),
@@ -216,6 +226,7 @@ impl Driver {
         });
         tokio::select! {
             woken = socket => woken,
+            (call_id, output) = tools.next() => Woken::Tool(call_id, output),
             Some(message) = messages.recv(), if has_room => Woken::Message(message),
             grace_ms = wishes.next() => Woken::Close(grace_ms),
             () = sleep_until(at), if deadline.is_some() => Woken::Deadline,
@@ -237,6 +248,10 @@ impl Driver {
     fn message(&mut self, message: Message) {
         match message {
             Message::Command(command, reply) => self.command(command, reply),
+            Message::Tool(tool, runner, reply) => {
+                self.tools.register(tool.name.clone(), runner);
+                self.command(Command::Register(tool), Some(reply));
+            }
             Message::Attach(port) => {
                 self.detach();
                 self.call = Some(Attached::new(port, Instant::now()));
@@ -299,7 +314,10 @@ impl Driver {
                 Effect::Hangup(_) => self.socket.hang_up(),
                 Effect::Abort(_) => is_aborted = true,
                 Effect::Ready => drop(self.ready.send(true)),
-                Effect::Emit(event) => is_full |= self.mailbox.0.push(event) == Pressure::Full,
+                Effect::Emit(event) => {
+                    self.tools.seen(&event);
+                    is_full |= self.mailbox.0.push(event) == Pressure::Full;
+                }
                 Effect::Reply(ticket, result) => self.reply(ticket, result),
                 Effect::End(end) => {
                     self.socket = Socket::Gone;

@@ -11,6 +11,7 @@ mod lanes;
 mod launch;
 pub mod mailbox;
 mod socket;
+pub(crate) mod tools;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use talkwire_core::call::Track;
 use talkwire_core::runtime::mailbox::Next;
-use talkwire_core::{Client, Session};
+use talkwire_core::{Call, CallOptions, Client, Error, Session};
 use talkwire_server::LocalServer;
 
 use super::hostile::Hostile;
@@ -20,6 +21,7 @@ pub struct Ws {
     seen: VecDeque<Seen>,
     ended: bool,
     speaker: Option<Speaker>,
+    call: Option<Call>,
 }
 
 enum Far {
@@ -46,6 +48,7 @@ impl Ws {
             seen: VecDeque::new(),
             ended: false,
             speaker: None,
+            call: None,
         })
     }
 
@@ -108,9 +111,32 @@ impl Ws {
     }
 }
 
+/// A host that pulls what the agent says by its own clock, until the session is over.
+fn listen(call: Call) -> Call {
+    let (listener, started) = (call.clone(), Instant::now());
+    let format = call.downlink();
+    let samples = (format.rate_hz() * FRAME_MS / 1_000) as usize;
+    let mut frame = vec![0; samples * format.sample_bytes()];
+    std::thread::spawn(move || {
+        for tick in 1.. {
+            if listener.pull(&mut frame).is_err() {
+                return;
+            }
+            let due = started + Duration::from_millis(tick * u64::from(FRAME_MS));
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    });
+    call
+}
+
 impl Stage for Ws {
     fn open(&mut self, spec: &OpenSpec) -> Result<(), End> {
-        self.session = Some(self.dial(spec));
+        let session = self.dial(spec);
+        if spec.call.is_some() {
+            let call = session.attach(CallOptions::default());
+            self.call = Some(listen(call.expect("the options of tests are valid")));
+        }
+        self.session = Some(session);
         if spec.role == Role::ClientUnderTest {
             return Ok(());
         }
@@ -138,14 +164,22 @@ impl Stage for Ws {
     fn append_audio(&mut self, sound: Sound, ms: u32) -> Result<(), StageError> {
         let session = self.session()?.clone();
         let settings = session.runtime().block_on(session.settings());
-        let format = input_format(&settings.unwrap_or_default());
+        let format = match &self.call {
+            Some(call) => call.uplink(),
+            None => input_format(&settings.unwrap_or_default()),
+        };
         let started = Instant::now();
         for frame in 0..ms / FRAME_MS {
             let speaker = self.speaker.get_or_insert_with(|| Speaker::new(format));
             let audio = speaker.frame(sound);
-            session
-                .append(audio)
-                .map_err(|error| StageError(error.to_string()))?;
+            let taken = match &self.call {
+                Some(call) => call
+                    .push(Track::Customer, &audio)
+                    .map(drop)
+                    .map_err(Into::into),
+                None => session.append(audio),
+            };
+            taken.map_err(|error: Error| StageError(error.to_string()))?;
             // Speech comes at the speed of speech.
             let due = started + Duration::from_millis(u64::from((frame + 1) * FRAME_MS));
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
