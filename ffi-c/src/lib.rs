@@ -22,4 +22,6 @@ pub mod runtime;
 pub mod server;
 pub mod session;
 pub mod session_commands;
+pub mod session_turns;
+pub mod tool;
 pub mod version;
