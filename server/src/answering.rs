@@ -9,13 +9,14 @@ use talkwire_core::wire::{Item, Map};
 
 use crate::brain::{Answer, Clip, McpCall, Question};
 use crate::context::{self, Cache};
-use crate::error::{Judged, Problem};
+use crate::error::{Judged, Problem, RATE_LIMIT};
 use crate::flow::Flow;
 use crate::io::PeerEffects;
 use crate::item_rules::ItemRules;
 use crate::jobs::Purpose;
 use crate::peer::Peer;
 use crate::question::since_answer;
+use crate::quota::Quota;
 use crate::response::{Ending, Need, Run, Scene};
 use crate::settings::Request;
 use crate::usage::{Read, Tokens};
@@ -35,6 +36,7 @@ pub(crate) struct Answering {
     think: Duration,
     wake: Option<Instant>,
     cache: Cache,
+    quota: Quota,
     /// Answers so far.
     turns: u32,
     /// Whether the agent has been heard.
@@ -53,6 +55,7 @@ impl Answering {
             runs: Vec::new(),
             think,
             cache: Cache::default(),
+            quota: Quota::default(),
             wake: None,
             turns: 0,
             spoken: false,
@@ -189,7 +192,7 @@ impl Peer {
     pub(crate) fn exceed_limit(&mut self, now: Instant, fx: &mut PeerEffects) {
         if let Some(at) = self.answering.runs.len().checked_sub(1) {
             let message = "Rate limit reached. Try again later.".to_owned();
-            let ending = Ending::Refused("rate_limit_exceeded".to_owned(), message);
+            let ending = Ending::Refused(RATE_LIMIT.to_owned(), message);
             self.finish(now, at, &ending, fx);
         }
     }
@@ -310,6 +313,7 @@ impl Peer {
             fx,
             talk: &mut self.talk,
             approvals: &mut self.mcp.approvals,
+            quota: &mut self.answering.quota,
         };
         let run = Run::start(request, think_at, read, &mut scene);
         self.answering.runs.push(run);
@@ -412,6 +416,7 @@ impl Peer {
             fx,
             talk: &mut self.talk,
             approvals: &mut self.mcp.approvals,
+            quota: &mut self.answering.quota,
         };
         (&mut self.answering.runs[at], scene)
     }

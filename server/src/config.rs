@@ -181,7 +181,8 @@ impl Config {
         self
     }
 
-    /// How long a session lives. Default: the dialect's limit.
+    /// How long a session lives, at most the dialect's `limits.lifetime_max_s`. Default: its
+    /// `limits.lifetime_s`.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);

@@ -76,6 +76,7 @@ mod pause;
 mod peer;
 mod plan;
 mod question;
+mod quota;
 mod redact;
 mod response;
 mod scan;

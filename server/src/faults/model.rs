@@ -6,6 +6,7 @@ use talkwire_core::wire::server::{ErrorBody, ErrorEvent};
 use talkwire_core::wire::{EventType, ServerEvent};
 
 use super::armed::Moment;
+use crate::error::{RATE_LIMIT, kind_of};
 
 /// A fault: acts once, when its moment has come for the `count`-th time.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -394,7 +395,12 @@ impl When {
 impl ErrorWith {
     /// What a used up quota is answered with.
     pub(crate) fn rate_limit() -> Self {
-        Self::Code("rate_limit_exceeded".to_owned())
+        Self::Full {
+            code: RATE_LIMIT.to_owned(),
+            kind: Some(kind_of(RATE_LIMIT).to_owned()),
+            message: Some("Rate limit reached. Try again later.".to_owned()),
+            param: None,
+        }
     }
 }
 
