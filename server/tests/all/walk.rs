@@ -351,7 +351,7 @@ fn what_is_left_of_a_quota_falls_with_each_answer_and_returns_with_time() {
         now += Duration::from_secs(wait_s);
         let create = json!({"type": "response.create"}).to_string();
         peer.handle(now, PeerInput::Frame(create), &mut effects);
-        while told.last().is_none_or(|(at, ..)| *at != wait_s) {
+        loop {
             for effect in effects.drain() {
                 let PeerEffect::Send(frame) = effect else {
                     panic!("{effect:?}")
@@ -361,6 +361,9 @@ fn what_is_left_of_a_quota_falls_with_each_answer_and_returns_with_time() {
                 if let (Some(requests), Some(tokens)) = (left(0), left(1)) {
                     told.push((wait_s, requests, tokens));
                 }
+            }
+            if told.last().is_some_and(|(at, ..)| *at == wait_s) {
+                break;
             }
             now = now.max(peer.deadline().expect("it lives"));
             peer.handle(now, PeerInput::Timeout, &mut effects);
