@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use talkwire_core::dialect::Dialect;
@@ -101,8 +102,8 @@ impl Entry {
 pub(crate) trait Observe: std::fmt::Debug + Send + Sync {
     /// A session began.
     fn opened(&self, session: u64, dialect: &Arc<Dialect>, knock: &Knock);
-    /// A text frame, as it was on the wire.
-    fn frame(&self, session: u64, from: From, raw: &str);
+    /// A text frame, as it was on the wire, at this time of the server's clock.
+    fn frame(&self, session: u64, now: Instant, from: From, raw: &str);
     /// A binary frame of the client.
     fn binary(&self, session: u64);
     /// It ended, as [`Summary::ended`] says.
@@ -352,7 +353,7 @@ pub(crate) struct Pen {
     kept: Arc<Kept>,
     file: Option<File>,
     room: usize,
-    began: std::time::Instant,
+    began: Instant,
     formats: Formats,
     dialect: Arc<Dialect>,
 }
@@ -361,7 +362,7 @@ impl Pen {
     /// A text frame of the client.
     pub(crate) fn client(&mut self, raw: &str) {
         if let Some(observer) = &self.book.observer {
-            observer.frame(self.number, From::Client, raw);
+            observer.frame(self.number, self.book.time.now(), From::Client, raw);
         }
         if self.book.keeps == Keeps::Notes {
             return;
@@ -373,7 +374,7 @@ impl Pen {
     /// A text frame of the server.
     pub(crate) fn server(&mut self, raw: &str) {
         if let Some(observer) = &self.book.observer {
-            observer.frame(self.number, From::Server, raw);
+            observer.frame(self.number, self.book.time.now(), From::Server, raw);
         }
         if self.book.keeps == Keeps::Notes {
             return;

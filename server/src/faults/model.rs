@@ -378,15 +378,13 @@ impl When {
         }
         let is_sent = |name: &&String| EventType::from_name(name) != EventType::Unknown;
         if let Some(name) = self.sent.as_ref().filter(|name| !is_sent(name)) {
-            return Err(format!(
-                "expected the name of a server event, found `{name}`"
-            ));
+            let why = "expected the canonical name of a server event";
+            return Err(format!("when.sent: {why}, found `{name}`"));
         }
         let is_received = |name: &&String| is_client_event(name);
         if let Some(name) = self.received.as_ref().filter(|name| !is_received(name)) {
-            return Err(format!(
-                "expected the name of a client event, found `{name}`"
-            ));
+            let why = "expected the canonical name of a client event";
+            return Err(format!("when.received: {why}, found `{name}`"));
         }
         Ok(())
     }
