@@ -20,7 +20,7 @@ use crate::quota::Quota;
 use crate::response::{Ending, Need, Run, Scene};
 use crate::settings::Request;
 use crate::usage::{Read, Tokens};
-use crate::voice::Speech;
+use crate::voice::{Line, Speech};
 
 /// Most responses at once: one in the conversation, the others out of band.
 const MAX_RUNS: usize = 8;
@@ -278,7 +278,13 @@ impl Peer {
                     let run = &mut self.answering.runs[at];
                     let rate_hz = run.format().rate_hz();
                     let voice = &mut self.backends.voice;
-                    match voice.speak(&text, clip.as_deref(), rate_hz) {
+                    let line = Line {
+                        text: &text,
+                        clip: clip.as_deref(),
+                        rate_hz,
+                        voice: run.request().settings.voice(),
+                    };
+                    match voice.speak(&line) {
                         Speech::Now(clip) => {
                             if !self.sound(now, at, &text, &clip, fx) {
                                 return None;
