@@ -7,18 +7,20 @@ use serde_json::Value;
 use talkwire_core::audio::resample::resample;
 use talkwire_core::wire::{Item, Map};
 
-use crate::brain::{Answer, Clip, McpCall, Question, ToolOutput};
+use crate::brain::{Answer, Clip, McpCall, Question};
 use crate::context::{self, Cache};
-use crate::error::{Judged, Problem};
+use crate::error::{Judged, Problem, RATE_LIMIT};
 use crate::flow::Flow;
 use crate::io::PeerEffects;
 use crate::item_rules::ItemRules;
 use crate::jobs::Purpose;
 use crate::peer::Peer;
+use crate::question::since_answer;
+use crate::quota::Quota;
 use crate::response::{Ending, Need, Run, Scene};
 use crate::settings::Request;
 use crate::usage::{Read, Tokens};
-use crate::voice::Speech;
+use crate::voice::{Line, Speech};
 
 /// Most responses at once: one in the conversation, the others out of band.
 const MAX_RUNS: usize = 8;
@@ -34,6 +36,7 @@ pub(crate) struct Answering {
     think: Duration,
     wake: Option<Instant>,
     cache: Cache,
+    quota: Quota,
     /// Answers so far.
     turns: u32,
     /// Whether the agent has been heard.
@@ -52,6 +55,7 @@ impl Answering {
             runs: Vec::new(),
             think,
             cache: Cache::default(),
+            quota: Quota::default(),
             wake: None,
             turns: 0,
             spoken: false,
@@ -188,7 +192,7 @@ impl Peer {
     pub(crate) fn exceed_limit(&mut self, now: Instant, fx: &mut PeerEffects) {
         if let Some(at) = self.answering.runs.len().checked_sub(1) {
             let message = "Rate limit reached. Try again later.".to_owned();
-            let ending = Ending::Refused("rate_limit_exceeded".to_owned(), message);
+            let ending = Ending::Refused(RATE_LIMIT.to_owned(), message);
             self.finish(now, at, &ending, fx);
         }
     }
@@ -274,7 +278,13 @@ impl Peer {
                     let run = &mut self.answering.runs[at];
                     let rate_hz = run.format().rate_hz();
                     let voice = &mut self.backends.voice;
-                    match voice.speak(&text, clip.as_deref(), rate_hz) {
+                    let line = Line {
+                        text: &text,
+                        clip: clip.as_deref(),
+                        rate_hz,
+                        voice: run.request().settings.voice(),
+                    };
+                    match voice.speak(&line) {
                         Speech::Now(clip) => {
                             if !self.sound(now, at, &text, &clip, fx) {
                                 return None;
@@ -309,6 +319,7 @@ impl Peer {
             fx,
             talk: &mut self.talk,
             approvals: &mut self.mcp.approvals,
+            quota: &mut self.answering.quota,
         };
         let run = Run::start(request, think_at, read, &mut scene);
         self.answering.runs.push(run);
@@ -411,6 +422,7 @@ impl Peer {
             fx,
             talk: &mut self.talk,
             approvals: &mut self.mcp.approvals,
+            quota: &mut self.answering.quota,
         };
         (&mut self.answering.runs[at], scene)
     }
@@ -454,85 +466,5 @@ impl Peer {
                 run.flow(Flow::of_brain(now, manner, job, reader));
             }
         }
-    }
-}
-
-/// What the customer said and what functions returned since the agent's last item. A result of an MCP
-/// call is told by the very item of the call, which is the agent's.
-fn since_answer(items: &[Item]) -> (String, Vec<ToolOutput>) {
-    let by_agent = |item: &Item| {
-        item.role.as_deref() == Some("assistant")
-            || matches!(
-                item.kind.as_str(),
-                "function_call" | "mcp_call" | "mcp_approval_request"
-            )
-    };
-    let start = items.iter().rposition(by_agent).map_or(0, |at| at + 1);
-    let calls = items[..start].iter().rev();
-    let calls = calls.take_while(|item| item.kind == "mcp_call").count();
-    let mut outputs: Vec<_> = items[start - calls..start].iter().map(mcp_output).collect();
-    let mut heard = Vec::new();
-    for item in &items[start..] {
-        if item.role.as_deref() == Some("user") {
-            heard.push(item.text());
-        }
-        if item.kind == "function_call_output" {
-            let call_id = item.call_id.clone().unwrap_or_default();
-            let is_call = |c: &&Item| c.kind == "function_call" && c.call_id == item.call_id;
-            let call = items.iter().find(is_call);
-            outputs.push(ToolOutput {
-                name: call.and_then(|c| c.name.clone()).unwrap_or_default(),
-                call_id,
-                output: item.output.clone().unwrap_or_default(),
-            });
-        }
-    }
-    heard.retain(|text| !text.is_empty());
-    (heard.join(" "), outputs)
-}
-
-/// The result of an MCP call, or why it failed.
-fn mcp_output(item: &Item) -> ToolOutput {
-    let error = item
-        .extra
-        .get("error")
-        .and_then(|error| error["message"].as_str());
-    let output = item.output.as_deref().or(error);
-    ToolOutput {
-        name: item.name.clone().unwrap_or_default(),
-        call_id: item.id.clone().unwrap_or_default(),
-        output: output.unwrap_or_default().to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_question_is_what_came_after_the_agents_last_item() {
-        let call = Item {
-            kind: "function_call".to_owned(),
-            call_id: Some("c".to_owned()),
-            name: Some("weather".to_owned()),
-            ..Item::default()
-        };
-        let items = [
-            Item::user_text("old"),
-            Item::assistant_text("answer"),
-            Item::user_text("new"),
-            call,
-            Item::function_call_output("c", "3"),
-            Item::user_text("and"),
-            Item::user_text("more"),
-        ];
-        let (heard, outputs) = since_answer(&items);
-        assert_eq!(heard, "and more");
-        assert_eq!(
-            (outputs[0].name.as_str(), outputs[0].output.as_str()),
-            ("weather", "3")
-        );
-        assert_eq!(since_answer(&items[..3]).0, "new");
-        assert_eq!(since_answer(&[]).0, "");
     }
 }

@@ -26,6 +26,7 @@ pub struct Config {
     pub(crate) think: Option<Duration>,
     pub(crate) seed: u64,
     pub(crate) journal: Option<PathBuf>,
+    pub(crate) journal_in_memory: bool,
     pub(crate) control: Option<u16>,
     pub(crate) observer: Option<std::sync::Arc<dyn crate::journal::Observe>>,
     pub(crate) faults: Vec<FaultSource>,
@@ -72,6 +73,7 @@ impl Default for Config {
             think: None,
             seed: 1,
             journal: None,
+            journal_in_memory: false,
             control: None,
             observer: None,
             faults: Vec::new(),
@@ -181,7 +183,8 @@ impl Config {
         self
     }
 
-    /// How long a session lives. Default: the dialect's limit.
+    /// How long a session lives, at most the dialect's `limits.lifetime_max_s`. Default: its
+    /// `limits.lifetime_s`.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
@@ -203,10 +206,19 @@ impl Config {
     }
 
     /// Writes what each session did to `session-NNNN.jsonl` in this directory, which is made if it
-    /// is not there. Neither credentials nor audio are written. Default: it is kept in memory only.
+    /// is not there. Neither credentials nor audio are written. Default: nothing is written.
     #[must_use]
     pub fn journal(mut self, dir: impl Into<PathBuf>) -> Self {
         self.journal = Some(dir.into());
+        self
+    }
+
+    /// Keeps what was sent in memory, for [`LocalServer::journal`](crate::LocalServer::journal), as a
+    /// journal's directory and a port for control do, too. Default: not, as reading each frame takes
+    /// time.
+    #[must_use]
+    pub fn journal_in_memory(mut self, keep: bool) -> Self {
+        self.journal_in_memory = keep;
         self
     }
 

@@ -268,7 +268,7 @@ where
 {
     let rules = shared.plan.rules();
     let stream = doorway::open(stream, |request| {
-        let knock = request.map(knock);
+        let knock = request.map(Knock::of);
         rules.turn_away(knock.as_ref())
     })
     .await?;
@@ -282,7 +282,7 @@ where
         reason = "the library's callback wants it so"
     )]
     let judge = |request: &Request, response: Response| {
-        let knock = knock(request);
+        let knock = Knock::of(request);
         let verdict = refusal.map_or_else(|| shared.admit(&knock), Err);
         match verdict {
             Ok((visit, seat)) => {
@@ -303,18 +303,6 @@ where
         ws.get_mut().mute_pongs();
     }
     Some(ws)
-}
-
-fn knock(request: &Request) -> Knock {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = request.headers().iter();
-    Knock {
-        path: request.uri().path().to_owned(),
-        query: request.uri().query().unwrap_or_default().to_owned(),
-        headers: headers
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-            .collect(),
-    }
 }
 
 fn accept(mut response: Response, subprotocol: Option<&str>) -> Response {

@@ -11,6 +11,20 @@ pub(crate) struct Problem {
     param: Option<String>,
 }
 
+/// Code of a quota that is used up.
+pub(crate) const RATE_LIMIT: &str = "rate_limit_exceeded";
+
+/// The type that goes with the code of an error: most blame what the client sent.
+pub(crate) fn kind_of(code: &str) -> &str {
+    match code {
+        "server_error" => "server_error",
+        // Nobody sent anything wrong: it is the quota that is named.
+        RATE_LIMIT => "tokens",
+        "insufficient_quota" => "insufficient_quota",
+        _ => "invalid_request_error",
+    }
+}
+
 /// Shorthand for judging a client's event.
 pub(crate) type Judged<T> = Result<T, Problem>;
 
@@ -79,7 +93,7 @@ impl Problem {
     pub(crate) fn into_event(self, event_id: Option<String>) -> ServerEvent {
         ServerEvent::Error(ErrorEvent {
             error: ErrorBody {
-                kind: "invalid_request_error".to_owned(),
+                kind: kind_of(self.code).to_owned(),
                 code: Some(self.code.to_owned()),
                 message: self.message,
                 param: self.param,

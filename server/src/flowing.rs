@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use crate::hearing::Words;
 use crate::io::{JobId, PeerEffects};
 use crate::jobs::Purpose;
 use crate::peer::Peer;
 use crate::response::Ending;
-use crate::voice::Speech;
+use crate::voice::{Line, Speech};
 
 impl Peer {
     /// A piece of a job's output has come.
@@ -19,8 +18,9 @@ impl Peer {
         fx: &mut PeerEffects,
     ) {
         match self.jobs.purpose(job).cloned() {
-            // It was stopped in the meantime, or its outcome is read whole.
-            None | Some(Purpose::Hear { .. } | Purpose::Probe) => {}
+            // It was stopped in the meantime.
+            None => {}
+            Some(Purpose::Hear { .. } | Purpose::Probe) => self.hear_on(now, job, piece, fx),
             Some(Purpose::Think { response_id }) => {
                 self.flow_on(now, &response_id, fx, |flow| flow.think(piece));
             }
@@ -42,11 +42,11 @@ impl Peer {
             // It was stopped in the meantime.
             None => {}
             Some(Purpose::Hear { item_id }) => {
-                let words: Words = outcome.and_then(|out| self.backends.ears.heard(&out));
+                let words = self.words_of(job, outcome);
                 self.heard(now, &item_id, words, fx);
             }
             Some(Purpose::Probe) => {
-                let words: Words = outcome.and_then(|out| self.backends.ears.heard(&out));
+                let words = self.words_of(job, outcome);
                 self.probed(now, words, fx);
             }
             Some(Purpose::Think { response_id }) => {
@@ -114,7 +114,12 @@ impl Peer {
         self.answering.spoken = true;
         let run = &mut self.answering.runs[at];
         let rate_hz = run.format().rate_hz();
-        let speech = self.backends.voice.speak(text, None, rate_hz);
+        let speech = self.backends.voice.speak(&Line {
+            text,
+            clip: None,
+            rate_hz,
+            voice: run.request().settings.voice(),
+        });
         let Speech::Now(clip) = speech else {
             self.voice_later(at, number, speech, fx);
             return true;

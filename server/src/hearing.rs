@@ -1,5 +1,6 @@
 //! What the caller says: the input buffer, detected turns, transcripts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde_json::json;
@@ -11,9 +12,9 @@ use talkwire_core::wire::{Item, Map, Part, ServerEvent};
 
 use crate::brain::Clip;
 use crate::conversation::{Place, Recording};
-use crate::ears::Hearing;
+use crate::ears::{Hearing, WordReader};
 use crate::error::{Judged, Problem};
-use crate::io::PeerEffects;
+use crate::io::{JobId, PeerEffects};
 use crate::jobs::Purpose;
 use crate::pause::Probe;
 use crate::peer::Peer;
@@ -31,6 +32,10 @@ pub(crate) struct Hearer {
     pub(crate) probe: Option<Probe>,
     /// Speech since the last answer.
     pub(crate) unanswered: Option<Clip>,
+    /// Reads the words of jobs that tell them while they are found.
+    pub(crate) readers: BTreeMap<JobId, WordReader>,
+    /// The item whose words were told while they were found.
+    told: BTreeSet<String>,
 }
 
 /// What became of listening to a turn.
@@ -43,6 +48,8 @@ impl Hearer {
             speaking: None,
             probe: None,
             unanswered: None,
+            readers: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -253,7 +260,63 @@ impl Peer {
             Hearing::Later(job) => {
                 self.jobs.start(Purpose::Hear { item_id }, job, fx);
             }
+            Hearing::Stream(job, reader) => {
+                let job = self.jobs.start(Purpose::Hear { item_id }, job, fx);
+                self.hearer.readers.insert(job, reader);
+            }
         }
+    }
+
+    /// A job that hears brought a piece of its output. An error ends it; a `Probe` tells nobody.
+    pub(crate) fn hear_on(&mut self, now: Instant, job: JobId, piece: &[u8], fx: &mut PeerEffects) {
+        let Some(reader) = self.hearer.readers.get_mut(&job) else {
+            return;
+        };
+        match reader.read(piece) {
+            Ok(words) => {
+                if let Some(Purpose::Hear { item_id }) = self.jobs.purpose(job).cloned() {
+                    self.tell_piece(item_id, words, fx);
+                }
+            }
+            Err(why) => {
+                let purpose = self.jobs.purpose(job).cloned();
+                self.hearer.readers.remove(&job);
+                self.jobs.stop(job, fx);
+                match purpose {
+                    Some(Purpose::Hear { item_id }) => self.heard(now, &item_id, Err(why), fx),
+                    _ => self.probed(now, Err(why), fx),
+                }
+            }
+        }
+    }
+
+    /// What a job that hears has heard in the end.
+    pub(crate) fn words_of(&mut self, job: JobId, outcome: Result<Vec<u8>, String>) -> Words {
+        let reader = self.hearer.readers.remove(&job);
+        let output = outcome?;
+        match reader {
+            Some(reader) => reader.end(),
+            None => self.backends.ears.heard(&output),
+        }
+    }
+
+    fn tell_piece(&mut self, item_id: String, words: String, fx: &mut PeerEffects) {
+        if words.is_empty() || !self.tells_transcripts() {
+            return;
+        }
+        let event = Transcription {
+            item_id: item_id.clone(),
+            delta: Some(words),
+            ..Transcription::default()
+        };
+        self.hearer.told.insert(item_id);
+        self.out.send(&ServerEvent::TranscriptionDelta(event), fx);
+    }
+
+    fn tells_transcripts(&self) -> bool {
+        // Servers whose transcripts grow send them without being asked.
+        let unasked = self.out.dialect.has(Quirk::GrowingTranscripts);
+        unasked || self.settings.wants_transcripts()
     }
 
     /// The words of a turn are known, or will not be.
@@ -271,6 +334,7 @@ impl Peer {
                 self.tell_transcript(item_id, &words, fx);
             }
             Err(message) if self.settings.wants_transcripts() => {
+                self.hearer.told.remove(item_id);
                 let event = ServerEvent::TranscriptionFailed(TranscriptionFailed {
                     item_id: item_id.to_owned(),
                     content_index: 0,
@@ -291,16 +355,16 @@ impl Peer {
     }
 
     fn tell_transcript(&mut self, item_id: &str, words: &str, fx: &mut PeerEffects) {
-        // Servers whose transcripts grow send them without being asked.
-        let unasked = self.out.dialect.has(Quirk::GrowingTranscripts);
-        if !unasked && !self.settings.wants_transcripts() {
+        let is_told = self.hearer.told.remove(item_id);
+        if !self.tells_transcripts() {
             return;
         }
         let piece = Transcription {
             item_id: item_id.to_owned(),
             ..Transcription::default()
         };
-        for word in words.split_inclusive(char::is_whitespace) {
+        let deltas = if is_told { "" } else { words };
+        for word in deltas.split_inclusive(char::is_whitespace) {
             let delta = Some(word.to_owned());
             let event = Transcription {
                 delta,

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use talkwire_core::dialect::Dialect;
@@ -101,12 +102,23 @@ impl Entry {
 pub(crate) trait Observe: std::fmt::Debug + Send + Sync {
     /// A session began.
     fn opened(&self, session: u64, dialect: &Arc<Dialect>, knock: &Knock);
-    /// A text frame, as it was on the wire.
-    fn frame(&self, session: u64, from: From, raw: &str);
+    /// A text frame, as it was on the wire, at this time of the server's clock.
+    fn frame(&self, session: u64, now: Instant, from: From, raw: &str);
     /// A binary frame of the client.
     fn binary(&self, session: u64);
     /// It ended, as [`Summary::ended`] says.
     fn ended(&self, session: u64, how: &str);
+}
+
+/// How much a journal keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// What nobody sent: to parse each frame for nobody costs as much as to send it.
+    Notes,
+    /// What was sent, too.
+    Frames,
+    /// All of it, also in files of this directory.
+    Files(PathBuf),
 }
 
 /// A session of a journal.
@@ -134,20 +146,20 @@ pub struct Journal(Arc<Book>);
 impl Journal {
     /// A new journal; errors if the directory cannot be made.
     pub(crate) fn new(
-        dir: Option<PathBuf>,
+        keeps: Keeps,
         dialect: Arc<Dialect>,
         redactor: Redactor,
         time: ServerTime,
         observer: Option<Arc<dyn Observe>>,
     ) -> Result<Self> {
-        if let Some(dir) = &dir {
+        if let Keeps::Files(dir) = &keeps {
             std::fs::create_dir_all(dir).map_err(|e| {
                 let message = format!("{}: the journal cannot be kept there: {e}", dir.display());
                 Error::new(Kind::Io, message)
             })?;
         }
         Ok(Self(Arc::new(Book {
-            dir,
+            keeps,
             dialect,
             redactor,
             time,
@@ -211,8 +223,10 @@ impl Journal {
         };
         let kept = Arc::new(Kept(Mutex::new(pages)));
         let room = book.shelf().add(kept.clone());
-        let path = book.dir.as_ref();
-        let path = path.map(|dir| dir.join(format!("session-{number:04}.jsonl")));
+        let path = match &book.keeps {
+            Keeps::Notes | Keeps::Frames => None,
+            Keeps::Files(dir) => Some(dir.join(format!("session-{number:04}.jsonl"))),
+        };
         let file = path.and_then(|path| match File::create(&path) {
             Ok(file) => Some(file),
             Err(e) => {
@@ -244,7 +258,7 @@ impl Journal {
 /// What the sessions of one server share.
 #[derive(Debug)]
 struct Book {
-    dir: Option<PathBuf>,
+    keeps: Keeps,
     dialect: Arc<Dialect>,
     redactor: Redactor,
     time: ServerTime,
@@ -339,7 +353,7 @@ pub(crate) struct Pen {
     kept: Arc<Kept>,
     file: Option<File>,
     room: usize,
-    began: std::time::Instant,
+    began: Instant,
     formats: Formats,
     dialect: Arc<Dialect>,
 }
@@ -348,7 +362,10 @@ impl Pen {
     /// A text frame of the client.
     pub(crate) fn client(&mut self, raw: &str) {
         if let Some(observer) = &self.book.observer {
-            observer.frame(self.number, From::Client, raw);
+            observer.frame(self.number, self.book.time.now(), From::Client, raw);
+        }
+        if self.book.keeps == Keeps::Notes {
+            return;
         }
         let (name, event) = redact::event(raw, self.formats.input, &self.book.redactor);
         self.write(From::Client, name, event);
@@ -357,7 +374,10 @@ impl Pen {
     /// A text frame of the server.
     pub(crate) fn server(&mut self, raw: &str) {
         if let Some(observer) = &self.book.observer {
-            observer.frame(self.number, From::Server, raw);
+            observer.frame(self.number, self.book.time.now(), From::Server, raw);
+        }
+        if self.book.keeps == Keeps::Notes {
+            return;
         }
         let (name, event) = redact::event(raw, self.formats.output, &self.book.redactor);
         self.formats.learn(&name, raw, &self.dialect);
@@ -424,8 +444,13 @@ mod tests {
     use super::*;
 
     fn journal() -> Journal {
+        keeping(Keeps::Frames)
+    }
+
+    fn keeping(keeps: Keeps) -> Journal {
         let dialect = Dialect::default_dialect();
-        Journal::new(None, dialect, Redactor::default(), ServerTime::new(), None).expect("no files")
+        let redactor = Redactor::default();
+        Journal::new(keeps, dialect, redactor, ServerTime::new(), None).expect("no files")
     }
 
     fn open(journal: &Journal, number: u64) -> Pen {
@@ -459,6 +484,23 @@ mod tests {
         );
         assert_eq!(lines[0]["event"]["audio"]["bytes"], 3);
         assert!(lines.iter().all(|line| line["t_ms"].is_u64()));
+    }
+
+    #[test]
+    fn frames_that_nobody_wants_to_read_are_not_kept() {
+        let journal = keeping(Keeps::Notes);
+        let mut pen = open(&journal, 0);
+        pen.client(r#"{"type":"response.create"}"#);
+        pen.server(r#"{"type":"response.done"}"#);
+        pen.ended("closed", &json!({}));
+        let names = |entry: Entry| entry.name;
+        let held: Vec<_> = journal
+            .entries(0, 0)
+            .expect("held")
+            .into_iter()
+            .map(names)
+            .collect();
+        assert_eq!(held, ["opened", "closed"]);
     }
 
     #[test]

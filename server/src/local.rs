@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::control::{self, Control};
 use crate::driver::{self, Shared};
-use crate::journal::Journal;
+use crate::journal::{Journal, Keeps};
 use crate::plan::Plan;
 use crate::redact::Redactor;
 use crate::time::ServerTime;
@@ -69,7 +69,7 @@ impl LocalServer {
             .map_err(|e| Error::new(Kind::Io, format!("the listening socket: {e}")))?;
         let time = ServerTime::new();
         let journal = Journal::new(
-            config.journal.clone(),
+            keeps(&config),
             plan.dialect().clone(),
             Redactor::new(config.api_key.clone()),
             time.clone(),
@@ -121,7 +121,9 @@ impl LocalServer {
         self.control_url.as_deref()
     }
 
-    /// What its sessions did and do.
+    /// What its sessions did and do: always that they began, how they ended and which faults acted;
+    /// what was sent if [`Config::journal_in_memory`], a journal's directory or a port for control
+    /// is asked for.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -157,6 +159,14 @@ impl LocalServer {
 impl Drop for LocalServer {
     fn drop(&mut self) {
         self.end(STOP_LIMIT);
+    }
+}
+
+fn keeps(config: &Config) -> Keeps {
+    match &config.journal {
+        Some(dir) => Keeps::Files(dir.clone()),
+        None if config.journal_in_memory || config.control.is_some() => Keeps::Frames,
+        None => Keeps::Notes,
     }
 }
 

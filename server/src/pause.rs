@@ -141,6 +141,11 @@ impl Peer {
                 let job = self.jobs.start(Purpose::Probe, job, fx);
                 self.hearer.probe = Some(Probe::Asking(job));
             }
+            Hearing::Stream(job, reader) => {
+                let job = self.jobs.start(Purpose::Probe, job, fx);
+                self.hearer.readers.insert(job, reader);
+                self.hearer.probe = Some(Probe::Asking(job));
+            }
         }
     }
 
@@ -163,6 +168,7 @@ impl Peer {
             Probe::Known(words) => Some(words),
             Probe::Asking(job) => {
                 self.jobs.stop(job, fx);
+                self.hearer.readers.remove(&job);
                 None
             }
         }

@@ -56,6 +56,8 @@ impl Plan {
             max_sessions: config.max_sessions.unwrap_or(limits.sessions as usize),
             late_model_errors: script.emulate.contains(&Emulated::ModelErrorAfterUpgrade),
         };
+        judge_lifetime(config.lifetime, "lifetime", &dialect)?;
+        judge_lifetime(script.lifetime, "script: lifetime_ms", &dialect)?;
         Ok(Self {
             lifetime: config.lifetime.or(script.lifetime),
             pacing: config.pacing.or(script.pacing).unwrap_or_default(),
@@ -97,8 +99,10 @@ impl Plan {
     /// The machine of session `number` (from 0), which begins at `now`.
     pub fn peer(&self, now: Instant, clock: Clock, visit: Visit, number: u64) -> Peer {
         let dialect = visit.dialect.unwrap_or_else(|| self.dialect.clone());
-        let default_lifetime = u64::from(dialect.table().limits.lifetime_s);
-        let default_lifetime = Duration::from_secs(default_lifetime);
+        let limits = dialect.table().limits;
+        let default_lifetime = Duration::from_secs(limits.lifetime_s.into());
+        // The path may have chosen a dialect that lets sessions live less long than the profile's.
+        let most = Duration::from_secs(limits.lifetime_max_s.into());
         let setup = Setup {
             dialect,
             model: visit.model,
@@ -111,7 +115,7 @@ impl Plan {
             mcp: self.script.mcp.clone(),
             pacing: self.pacing,
             think: self.think,
-            lifetime: self.lifetime.unwrap_or(default_lifetime),
+            lifetime: self.lifetime.unwrap_or(default_lifetime).min(most),
             // Sessions of one server must not share ids; a large odd step keeps seeds apart.
             seed: self
                 .seed
@@ -123,6 +127,23 @@ impl Plan {
 
     fn backends(&self) -> Backends {
         self.names.make(&self.script)
+    }
+}
+
+/// Refuses a lifetime that the dialect's real server would not grant; `key` is what asked for it.
+fn judge_lifetime(asked: Option<Duration>, key: &str, dialect: &Dialect) -> Result<()> {
+    let most_s = dialect.table().limits.lifetime_max_s;
+    match asked {
+        Some(asked) if asked > Duration::from_secs(most_s.into()) => {
+            let message = format!(
+                "{key}: {} s are more than the {most_s} s that the dialect `{}` allows \
+                 (limits.lifetime_max_s of its table)",
+                asked.as_secs_f64(),
+                dialect.name()
+            );
+            Err(Error::new(Kind::Config, message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use talkwire_core::audio::format::Format;
-use talkwire_core::wire::server::{RateLimits, ResponseEvent};
+use talkwire_core::wire::server::ResponseEvent;
 use talkwire_core::wire::session::Modality;
 use talkwire_core::wire::{Item, Map, Response, ServerEvent};
 
 use crate::brain::{Act, Clip, McpCall, Step};
 use crate::conversation::Conversation;
+use crate::error;
 use crate::flow::{Flow, Manner, Next};
 use crate::io::{JobId, PeerEffects};
 use crate::mcp::{Approvals, Leave};
 use crate::outbox::Outbox;
 use crate::pace::{Op, Pacing, plan_approval, plan_call, plan_mcp, plan_speech, plan_text};
 use crate::part::{Open, Place};
+use crate::quota::Quota;
 use crate::settings::Request;
 use crate::usage::{Read, Tokens, usage};
 
@@ -29,6 +31,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) fx: &'a mut PeerEffects,
     pub(crate) talk: &'a mut Conversation,
     pub(crate) approvals: &'a mut Approvals,
+    pub(crate) quota: &'a mut Quota,
 }
 
 /// What a response needs to go on.
@@ -383,19 +386,21 @@ impl Run {
                 ("failed", json!({"type": "failed", "error": error}))
             }
             Ending::Refused(code, message) => {
-                let kind = match code.as_str() {
-                    "server_error" => "server_error",
-                    _ => "invalid_request_error",
-                };
+                if code == error::RATE_LIMIT {
+                    scene.quota.exhaust(scene.now);
+                }
+                let kind = error::kind_of(code);
                 let error = json!({"type": kind, "code": code, "message": message});
                 ("failed", json!({"type": "failed", "error": error}))
             }
         };
         let mut response = self.report(status, details);
-        response.usage = Some(usage(self.read, self.written));
+        let usage = usage(self.read, self.written);
+        scene.quota.spend(scene.now, usage.total_tokens);
+        response.usage = Some(usage);
         let event = ServerEvent::ResponseDone(ResponseEvent { response });
         scene.out.send(&event, scene.fx);
-        scene.out.send(&rate_limits(), scene.fx);
+        scene.out.send(&scene.quota.event(scene.now), scene.fx);
     }
 
     fn open(&mut self) -> &mut Open {
@@ -457,16 +462,4 @@ impl Writing {
         self.ops = ops.into();
         self.free_at = Some(end);
     }
-}
-
-/// Quotas that never run out.
-fn rate_limits() -> ServerEvent {
-    let limit = |name: &str, limit: u64| {
-        let value = json!({"name": name, "limit": limit, "remaining": limit - 1,
-            "reset_seconds": 0.0});
-        value.as_object().cloned().unwrap_or_default()
-    };
-    ServerEvent::RateLimits(RateLimits {
-        rate_limits: vec![limit("requests", 1000), limit("tokens", 1_000_000)],
-    })
 }

@@ -273,6 +273,8 @@ where
 
     fn carry_out(&mut self, effect: PeerEffect) {
         match effect {
+            // The client was given up in the middle of a step: what follows is for nobody.
+            PeerEffect::Send(_) | PeerEffect::SendBinary(_) if self.last.is_some() => {}
             PeerEffect::Send(frame) => {
                 self.pen.server(&frame);
                 self.send(Message::text(frame));
@@ -313,7 +315,10 @@ where
         // One frame may be as large as it likes: the script may ask for it.
         if before > MAX_UNSENT_BYTES && self.last.is_none() {
             self.last = Some(Last::Close);
-            self.send_close(1013, "overloaded: the client does not read");
+            let reason = "overloaded: the client does not read";
+            let what = json!({"by": "server", "code": 1013, "reason": reason});
+            self.pen.ended("closed", &what);
+            self.send_close(1013, reason);
             return;
         }
         self.tell_writer(Outgoing::Write(message));

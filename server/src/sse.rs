@@ -4,7 +4,7 @@
 const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// What has come and is no whole event yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Events {
     line: Vec<u8>,
     data: Option<String>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use talkwire_core::dialect::{Auth, Dialect, Quirk};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 
 /// The path of the profile's own dialect; others have paths of their own in their tables.
 pub const PATH: &str = "/v1/realtime";
@@ -66,6 +67,19 @@ impl Knock {
             path: path.to_owned(),
             query: query.to_owned(),
             headers,
+        }
+    }
+
+    /// The request as it came. Bytes of headers that are no UTF-8 are replaced.
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = request.headers().iter();
+        Self {
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+                .collect(),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Upstream {
     pub voice: Option<String>,
     /// Language of speech, as the server calls it.
     pub language: Option<String>,
+    /// Whether ears ask for the words while they are found.
+    pub stream: bool,
     /// Samples per second of the sound that a voice gives. Default: 24,000.
     pub rate_hz: u32,
     /// More fields of the request.
@@ -60,6 +62,7 @@ impl Upstream {
             model: None,
             voice: None,
             language: None,
+            stream: false,
             rate_hz: DEFAULT_RATE_HZ,
             extra: Map::new(),
         })
@@ -138,6 +141,8 @@ pub(crate) struct RawUpstream {
     #[serde(default)]
     pub(crate) language: Option<String>,
     #[serde(default)]
+    pub(crate) stream: Option<bool>,
+    #[serde(default)]
     pub(crate) rate_hz: Option<u32>,
     #[serde(default)]
     pub(crate) connect_ms: Option<u64>,
@@ -177,6 +182,11 @@ impl RawUpstream {
                 "proxy" => raw.proxy = text(),
                 "voice" => raw.voice = text(),
                 "language" => raw.language = text(),
+                "stream" => {
+                    let flag = value.parse().map(Some);
+                    raw.stream =
+                        flag.map_err(|_| format!("expected true or false in `{option}`"))?;
+                }
                 "rate_hz" => raw.rate_hz = number()?.and_then(|n| u32::try_from(n).ok()),
                 "connect_ms" => raw.connect_ms = number()?,
                 "first_ms" => raw.first_ms = number()?,
@@ -184,7 +194,7 @@ impl RawUpstream {
                 "limit_ms" => raw.limit_ms = number()?,
                 _ => {
                     return Err(format!(
-                        "`{key}` is none of model, key_env, ca, proxy, voice, language, rate_hz, \
+                        "`{key}` is none of model, key_env, ca, proxy, voice, language, stream, rate_hz, \
                          connect_ms, first_ms, idle_ms, limit_ms"
                     ));
                 }
@@ -213,6 +223,12 @@ impl RawUpstream {
                 return Err(wrong(format!("expected a rate_hz of {low} to {high}")));
             }
             upstream.rate_hz = rate_hz;
+        }
+        if let Some(stream) = self.stream {
+            if who != "ears" {
+                return Err(wrong("`stream` is for ears: it always streams".to_owned()));
+            }
+            upstream.stream = stream;
         }
         upstream.model.clone_from(&self.model);
         upstream.voice.clone_from(&self.voice);
@@ -326,6 +342,7 @@ mod tests {
         for (text, part) in [
             ("u x", "KEY=VALUE"),
             ("u limit_ms=x", "number"),
+            ("u stream=x", "true or false"),
             ("u a=b", "model"),
         ] {
             let error = RawUpstream::parse(&words(text)).expect_err(text);
@@ -334,6 +351,7 @@ mod tests {
         for (text, part) in [
             ("http://h/ key_env=NO_SUCH_VARIABLE", "NO_SUCH_VARIABLE"),
             ("http://h/ rate_hz=1", "8000"),
+            ("http://h/ stream=true", "for ears"),
             ("http://h/ ca=/no/such.pem", "/no/such.pem"),
             ("ftp://h/", "http://"),
         ] {

@@ -150,6 +150,28 @@ fn q1_a_second_session_updated_is_told_once() {
 }
 
 #[test]
+fn q1_a_repetition_is_no_answer_to_the_next_update() {
+    let mut call = Call::new("yandex", "emulate: [repeated_session_updated]", hand());
+    call.wait_for("session.updated");
+    for words in ["first", "second", "last"] {
+        call.session
+            .update(Settings::new().instructions(words))
+            .expect("sent");
+    }
+    while call.wait_for("session.updated")["session"]["instructions"] != "last" {}
+    call.session.respond(None).expect("sent");
+    call.wait_for("response.done");
+    let updates = call
+        .seen
+        .iter()
+        .filter(|event| event["type"] == "session.updated");
+    let told: Vec<_> = updates
+        .map(|event| &event["session"]["instructions"])
+        .collect();
+    assert_eq!(told[1..], ["first", "second", "last"]);
+}
+
+#[test]
 fn q2_growing_and_cumulative_transcripts_leave_one_line_for_each_utterance() {
     let script = "emulate: [growing_transcripts, cumulative_transcripts]\n\
                   ears: [\"one two\", \"three four\", \"five\"]\n\

@@ -33,14 +33,20 @@ struct Call {
     history: String,
 }
 
+/// The table of a dialect whose sessions outlive the call.
+fn long_lived(profile: &str) -> String {
+    let s = TURN.as_secs() * 1_000;
+    let limits = json!({"lifetime_s": s, "lifetime_max_s": s});
+    json!({"extends": profile, "name": profile, "limits": limits}).to_string()
+}
+
 impl Call {
     fn open(profile: &str) -> Self {
         let words: Vec<_> = (0..TURNS).map(|n| format!("words {n}")).collect();
         let config = Config::new()
-            .profile(profile)
+            .profile(long_lived(profile))
             .script_text(json!({"ears": words}).to_string(), ".")
-            .voice("tone")
-            .lifetime(TURN * 1_000);
+            .voice("tone");
         let plan = Plan::new(&config).expect("a plan");
         let dialect = Dialect::named(profile).expect("built in");
         let now = Instant::now();

@@ -57,6 +57,7 @@ impl Dialect {
         check_kinds(&table)?;
         check_auth(&table.auth)?;
         check_places(&table)?;
+        check_lifetime(&table)?;
         let names = rules::Names::new(&table.events);
         Ok(Self { table, names })
     }
@@ -146,6 +147,18 @@ fn check_auth(forms: &[Auth]) -> Result<()> {
     Ok(())
 }
 
+fn check_lifetime(table: &Table) -> Result<()> {
+    let limits = &table.limits;
+    if limits.lifetime_s > limits.lifetime_max_s {
+        let why = format!(
+            "expected at most the {} of limits.lifetime_max_s, found {}",
+            limits.lifetime_max_s, limits.lifetime_s
+        );
+        return Err(wrong("limits.lifetime_s", &why));
+    }
+    Ok(())
+}
+
 /// Two fields at one place would overwrite each other.
 fn check_places(table: &Table) -> Result<()> {
     for (section, places) in [
@@ -185,6 +198,10 @@ mod tests {
             (
                 json!({"limits": {"lifetime_s": "long"}}),
                 "limits.lifetime_s: ",
+            ),
+            (
+                json!({"limits": {"lifetime_s": 3601}}),
+                "limits.lifetime_s: expected at most",
             ),
             (json!({"close": {"1008": "fatl"}}), "close.1008: "),
             (json!({"quirks": ["late_tea"]}), "quirks[0]: "),

@@ -1,5 +1,7 @@
 //! Settings: what was wanted, what the server acknowledged.
 
+use std::collections::VecDeque;
+
 use crate::audio::format::Format;
 use crate::dialect::{Dialect, Quirk};
 use crate::wire::Session;
@@ -9,8 +11,14 @@ use crate::wire::Session;
 pub(super) struct Config {
     wanted: Session,
     acknowledged: Session,
-    waiting: u32,
+    /// What was asked for and not answered yet, oldest first.
+    waiting: VecDeque<Session>,
+    /// Whether what is acknowledged was told by an answer, and once only.
+    may_be_repeated: bool,
 }
+
+/// Most updates to remember: more wait only where the server answers nothing.
+const WAITING_MOST: usize = 64;
 
 /// What an acknowledgement means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +40,14 @@ impl Config {
 
     pub(super) fn sent(&mut self, patch: &Session) {
         self.wanted.merge(patch);
-        self.waiting += 1;
+        if self.waiting.len() == WAITING_MOST {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(patch.clone());
     }
 
     pub(super) fn refused(&mut self) {
-        self.waiting = self.waiting.saturating_sub(1);
+        self.waiting.pop_front();
         self.wanted = self.acknowledged.clone();
     }
 
@@ -45,15 +56,27 @@ impl Config {
     }
 
     pub(super) fn updated(&mut self, session: &Session, dialect: &Dialect) -> Acknowledged {
-        let repeated = self.waiting == 0
-            && dialect.has(Quirk::RepeatedSessionUpdated)
-            && *session == self.acknowledged;
-        if repeated {
+        let is_same = *session == self.acknowledged;
+        if is_same && dialect.has(Quirk::RepeatedSessionUpdated) && self.is_repetition() {
+            self.may_be_repeated = false;
             return Acknowledged::Repeated;
         }
-        self.waiting = self.waiting.saturating_sub(1);
+        self.waiting.pop_front();
         self.acknowledged = session.clone();
+        self.may_be_repeated = true;
         Acknowledged::News
+    }
+
+    /// Whether what is acknowledged already repeats itself, rather than answering the next update.
+    /// An update that changes nothing looks the same and is answered; a server that took nothing of
+    /// an update over does so, too, but it is not known to tell anything three times.
+    fn is_repetition(&self) -> bool {
+        let Some(next) = self.waiting.front() else {
+            return true;
+        };
+        let mut changed = self.acknowledged.clone();
+        changed.merge(next);
+        self.may_be_repeated && changed != self.acknowledged
     }
 
     pub(super) fn acknowledged(&self) -> &Session {
@@ -166,5 +189,45 @@ mod tests {
             assert_eq!(config.updated(&session, &dialect), Acknowledged::News);
             assert_eq!(config.updated(&session, &dialect), second);
         }
+    }
+
+    #[test]
+    fn a_repetition_does_not_answer_the_next_update() {
+        use Acknowledged::{News, Repeated};
+
+        let dialect = Dialect::named("yandex").expect("built in");
+        let mut config = Config::default();
+        let (first, second) = (
+            Session::new().voice("marina"),
+            Session::new().voice("ermil"),
+        );
+        config.sent(&first);
+        assert_eq!(config.updated(&first, &dialect), News);
+        config.sent(&second);
+        let told = [&first, &first, &second, &second].map(|s| config.updated(s, &dialect));
+        // Twice is known; a third one is the answer of a server that took nothing over.
+        assert_eq!(told, [Repeated, News, News, Repeated]);
+    }
+
+    #[test]
+    fn an_update_that_changes_nothing_is_answered_by_the_same_settings() {
+        let dialect = Dialect::named("yandex").expect("built in");
+        let mut config = Config::default();
+        let same = Session::new().voice("marina");
+        config.greeted(&same);
+        for _ in 0..2 {
+            config.sent(&same);
+            assert_eq!(config.updated(&same, &dialect), Acknowledged::News);
+        }
+    }
+
+    #[test]
+    fn the_first_acknowledgement_may_be_what_the_greeting_said() {
+        let dialect = Dialect::named("yandex").expect("built in");
+        let mut config = Config::default();
+        let greeting = Session::new().voice("marina");
+        config.greeted(&greeting);
+        config.sent(&Session::new().voice("ermil"));
+        assert_eq!(config.updated(&greeting, &dialect), Acknowledged::News);
     }
 }

@@ -21,7 +21,7 @@ use super::dial::{self, Network, Stream};
 use super::endpoint::Endpoint;
 use super::proxy::Proxy;
 use super::tls::{self, Trust};
-use crate::error::{Error, Kind, Provider, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Time for the way to a server, if nobody says it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -282,18 +282,7 @@ impl Answer {
 
 /// The error for a status that is no success.
 fn refusal(place: &str, status: u16, body: String) -> Error {
-    let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-    let text = |pointer: &str| json.pointer(pointer)?.as_str().map(str::to_owned);
-    let said = ["/error/message", "/message", "/error", "/detail"];
-    let said = said.into_iter().find_map(text);
-    let provider = Provider {
-        kind: text("/error/type"),
-        code: text("/error/code"),
-        param: text("/error/param"),
-        http_status: Some(status),
-        body: Some(body).filter(|b| !b.is_empty()),
-        ..Provider::default()
-    };
+    let (said, provider) = super::refusal::read(status, body);
     let kind = match status {
         401 | 403 => Kind::Auth,
         404 => Kind::NotFound,

@@ -4,6 +4,7 @@ pub mod dial;
 pub mod endpoint;
 pub mod http;
 pub mod proxy;
+mod refusal;
 pub mod tls;
 mod upgrade;
 pub mod ws;

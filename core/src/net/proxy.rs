@@ -57,12 +57,47 @@ impl Proxy {
             Self::Direct => Ok(None),
             Self::Via(hop) => Ok(Some(hop.clone())),
             Self::Environment if endpoint.is_loopback() => Ok(None),
-            Self::Environment => {
-                let intercept = Matcher::from_env().intercept(&endpoint.http_uri()?);
-                intercept.as_ref().map(Hop::new).transpose()
-            }
+            Self::Environment => of_environment(endpoint, |name| std::env::var(name).ok()),
         }
     }
+}
+
+/// The proxy that the variables name for an endpoint. A value that is none is an error that names
+/// its variable: to go straight where somebody wants a proxy could give away what it is to hide.
+fn of_environment(
+    endpoint: &Endpoint,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Hop>> {
+    let uri = endpoint.http_uri()?;
+    let first = |names: &[&'static str]| {
+        let mut found = names.iter().map(|name| (*name, variable(name)));
+        found.find_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?)))
+    };
+    let own: &[&str] = match endpoint.is_secure {
+        true => &["HTTPS_PROXY", "https_proxy"],
+        // A header `Proxy` of whoever asks a CGI program becomes the variable in capitals.
+        false if variable("REQUEST_METHOD").is_some() => &["http_proxy"],
+        false => &["HTTP_PROXY", "http_proxy"],
+    };
+    let Some((name, url)) = first(own).or_else(|| first(&["ALL_PROXY", "all_proxy"])) else {
+        return Ok(None);
+    };
+    let no = first(&["NO_PROXY", "no_proxy"]).map_or_else(String::new, |(_, no)| no);
+    let is_meant = Matcher::builder().all("http://any.test").no(no).build();
+    if is_meant.intercept(&uri).is_none() {
+        return Ok(None);
+    }
+    // The value may hold a password: it never gets into the message.
+    let wrong = |why: &str| {
+        let message = format!("the environment variable {name} names no proxy: {why}");
+        Error::new(Kind::Config, message)
+    };
+    let matcher = Matcher::builder().all(url).build();
+    let intercept = matcher
+        .intercept(&uri)
+        .ok_or_else(|| wrong("its URL is not valid"))?;
+    let hop = Hop::new(&intercept).map_err(|e| wrong(e.message()))?;
+    Ok(Some(hop))
 }
 
 /// One proxy.
@@ -115,10 +150,17 @@ impl Hop {
         if host.is_empty() {
             return Err(Error::new(Kind::Config, "the URL of the proxy has no host"));
         }
+        let port = uri.port_u16();
+        // The library takes a port that is no number for none.
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if port.is_none() && !authority.ends_with(host) {
+            let message = "the port of the proxy is not a number up to 65535";
+            return Err(Error::new(Kind::Config, message));
+        }
         let at = Endpoint {
             is_secure,
             host: host.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(default_port),
+            port: port.unwrap_or(default_port),
         };
         Ok(Self {
             manner,
@@ -191,5 +233,55 @@ impl Service<Uri> for Reached {
     fn call(&mut self, _: Uri) -> Self::Future {
         let stream = self.0.take().map(TokioIo::new);
         ready(stream.ok_or_else(|| io::ErrorKind::NotConnected.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(url: &str, variables: &[(&str, &str)]) -> Result<Option<String>> {
+        let endpoint = Endpoint::parse(url).expect("a URL");
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let hop = of_environment(&endpoint, variable)?;
+        Ok(hop.map(|hop| format!("{hop:?}")))
+    }
+
+    #[test]
+    fn the_variables_choose_by_scheme_and_exception() {
+        let all = [("ALL_PROXY", "socks5://a:1"), ("HTTPS_PROXY", "http://b:2")];
+        let found = |url: &str, more: &[(&str, &str)]| {
+            let variables = [&all[..], more].concat();
+            hop(url, &variables).expect("valid").unwrap_or_default()
+        };
+        assert_eq!(found("wss://h.test/", &[]), "Connect b:2");
+        assert_eq!(found("ws://h.test/", &[]), "Socks5 a:1");
+        let http = [("HTTP_PROXY", "http://c:3")];
+        assert_eq!(found("ws://h.test/", &http), "Connect c:3");
+        let cgi = [("HTTP_PROXY", "http://c:3"), ("REQUEST_METHOD", "GET")];
+        assert_eq!(found("ws://h.test/", &cgi), "Socks5 a:1");
+        assert_eq!(found("wss://h.test/", &[("no_proxy", ".test")]), "");
+        assert_eq!(hop("wss://h.test/", &[]), Ok(None));
+    }
+
+    #[test]
+    fn a_value_that_is_no_proxy_is_an_error_with_the_variable_and_without_its_secret() {
+        for value in [
+            "http://me:hunter22@",
+            "ftp://me:hunter22@h:1",
+            "http://me:hunter22@h:x",
+        ] {
+            for name in ["https_proxy", "ALL_PROXY"] {
+                let error = hop("wss://h.test/", &[(name, value)]).expect_err(value);
+                assert_eq!(error.kind(), Kind::Config);
+                assert!(error.message().contains(name), "{error}");
+                assert!(!error.message().contains("hunter22"), "{error}");
+                let spared = [(name, value), ("NO_PROXY", "h.test")];
+                assert_eq!(hop("wss://h.test/", &spared), Ok(None));
+            }
+        }
     }
 }

@@ -17,8 +17,9 @@ use tokio_tungstenite::tungstenite::http::{Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::dial::{self, Stream};
+use super::refusal;
 use super::ws::{self, WebSocket};
-use crate::error::{Error, Kind, Provider, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Most of a refused upgrade's body that is kept.
 const BODY_MAX_BYTES: usize = 4_096;
@@ -141,17 +142,7 @@ async fn refused(response: Response<Incoming>, limit: Duration) -> Error {
     // A body that never ends or breaks off says what it said so far.
     let _ = timeout(limit, read(response.into_body(), &mut body)).await;
     let body = String::from_utf8_lossy(&body).into_owned();
-    let said = serde_json::from_str::<serde_json::Value>(&body).ok();
-    let text = |pointer: &str| said.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
-    let message = text("/error/message").or_else(|| text("/message"));
-    let provider = Provider {
-        kind: text("/error/type"),
-        code: text("/error/code"),
-        param: text("/error/param"),
-        http_status: Some(status),
-        body: Some(body).filter(|b| !b.is_empty()),
-        ..Provider::default()
-    };
+    let (message, provider) = refusal::read(status, body);
     let message = match message {
         Some(message) => format!("the upgrade was refused with HTTP {status}: {message}"),
         None => format!("the upgrade was refused with HTTP {status}"),

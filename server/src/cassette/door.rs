@@ -49,7 +49,7 @@ where
                 let body = "This is a WebSocket server.".to_owned();
                 return Ok::<_, Infallible>(refusal(400, body));
             };
-            Ok(match judge(knock(&request)).await {
+            Ok(match judge(Knock::of(&request)).await {
                 Verdict::Accept(with, protocol) => {
                     let upgrade = hyper::upgrade::on(&mut request);
                     let mut opened = opened.lock().expect("nothing panics while it is held");
@@ -84,18 +84,6 @@ fn key(request: &Request<Incoming>) -> Option<Vec<u8>> {
     upgrade
         .eq_ignore_ascii_case(b"websocket")
         .then(|| key.to_vec())
-}
-
-fn knock(request: &Request<Incoming>) -> Knock {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = request.headers().iter();
-    Knock {
-        path: request.uri().path().to_owned(),
-        query: request.uri().query().unwrap_or_default().to_owned(),
-        headers: headers
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-            .collect(),
-    }
 }
 
 fn acceptance(key: &[u8], protocol: Option<&str>) -> Response<Full<Bytes>> {

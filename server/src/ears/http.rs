@@ -1,8 +1,6 @@
 //! Ears behind `/audio/transcriptions`.
 
-use serde_json::Value;
-
-use super::{Ears, Hearing, wav_bytes};
+use super::{Ears, Hearing, WordReader, wav_bytes};
 use crate::brain::Clip;
 use crate::io::Job;
 use crate::upstream::Upstream;
@@ -11,8 +9,6 @@ const WHO: &str = "ears";
 const PATH: &str = "/audio/transcriptions";
 /// Between the parts of a request. Forty random digits do not occur in a recording.
 const BOUNDARY: &str = "talkwire-4e1f0c83b7a25d96e8013b5f7d2c4a6908be1d37";
-/// What of a wrong answer is repeated.
-const QUOTE_CHARS: usize = 80;
 
 /// Asks a server for the words of each turn.
 #[derive(Clone, Debug)]
@@ -26,6 +22,10 @@ impl HttpEars {
         Self { upstream }
     }
 
+    fn reader(&self) -> WordReader {
+        WordReader::new(format!("{WHO} at {}", self.upstream.place()))
+    }
+
     fn form(&self, turn: &Clip) -> Vec<u8> {
         let upstream = &self.upstream;
         let mut form = Vec::new();
@@ -36,6 +36,9 @@ impl HttpEars {
             form.extend_from_slice(part.as_bytes());
         };
         field("response_format", "json");
+        if upstream.stream {
+            field("stream", "true");
+        }
         for (name, value) in [("model", &upstream.model), ("language", &upstream.language)] {
             if let Some(value) = value {
                 field(name, value);
@@ -59,24 +62,16 @@ impl HttpEars {
 impl Ears for HttpEars {
     fn hear(&mut self, turn: &Clip) -> Hearing {
         let media_type = format!("multipart/form-data; boundary={BOUNDARY}");
-        let job = self.upstream.post(WHO, PATH, &media_type, self.form(turn));
-        Hearing::Later(Job::Http(job))
+        let mut job = self.upstream.post(WHO, PATH, &media_type, self.form(turn));
+        if !self.upstream.stream {
+            return Hearing::Later(Job::Http(job));
+        }
+        job.is_stream = true;
+        Hearing::Stream(Job::Http(job), self.reader())
     }
 
     fn heard(&mut self, output: &[u8]) -> Result<Option<String>, String> {
-        let answer: Value = serde_json::from_slice(output).unwrap_or_default();
-        let Some(text) = answer["text"].as_str() else {
-            let quote: String = String::from_utf8_lossy(output)
-                .chars()
-                .take(QUOTE_CHARS)
-                .collect();
-            let place = self.upstream.place();
-            return Err(format!(
-                "the {WHO} failed: {place}: expected JSON with a `text`, found `{quote}`"
-            ));
-        };
-        let words: Vec<&str> = text.split_whitespace().collect();
-        Ok(Some(words.join(" ")).filter(|text| !text.is_empty()))
+        self.reader().whole(output)
     }
 }
 

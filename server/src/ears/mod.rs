@@ -4,12 +4,14 @@ mod dtmf;
 mod exec;
 mod http;
 mod script;
+mod words;
 
 pub use dtmf::DigitEars;
 pub use exec::ExecEars;
 pub(crate) use exec::wav_bytes;
 pub use http::HttpEars;
 pub use script::{Heard, ScriptEars};
+pub use words::WordReader;
 
 use std::fmt;
 
@@ -25,6 +27,8 @@ pub enum Hearing {
     Failed(String),
     /// A job has to be done first; [`Ears::heard`] reads its outcome.
     Later(Job),
+    /// The words that the reader finds in the output of this job, while it comes.
+    Stream(Job, WordReader),
 }
 
 /// Turns a turn's sound into text. One pair of ears belongs to one session.

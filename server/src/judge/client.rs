@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use talkwire_core::dialect::{ClientFrame, Dialect};
@@ -31,6 +32,10 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("output_audio_buffer.clear", &[]),
 ];
 
+/// What the server sent within this time may not have arrived when the client sent something: a
+/// round trip over a bad mobile network.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
+
 /// Watches one session.
 #[derive(Debug)]
 pub(super) struct ClientWatch {
@@ -44,6 +49,10 @@ pub(super) struct ClientWatch {
     buffered_bytes: usize,
     /// Responses that were asked for and did not begin yet.
     asked: u32,
+    /// When the last response in the conversation began, if the client did not ask for it.
+    unasked_at: Option<Instant>,
+    /// When the last response was done.
+    done_at: Option<Instant>,
     calls: BTreeMap<String, Call>,
     /// Bytes of speech that each item of the agent has.
     spoken: BTreeMap<String, usize>,
@@ -66,6 +75,8 @@ impl ClientWatch {
             breaches: Vec::new(),
             buffered_bytes: 0,
             asked: 0,
+            unasked_at: None,
+            done_at: None,
             calls: BTreeMap::new(),
             spoken: BTreeMap::new(),
             is_closed: false,
@@ -110,8 +121,8 @@ impl ClientWatch {
         self.broken("C1", "a binary frame");
     }
 
-    /// A frame of the client.
-    pub(super) fn client(&mut self, raw: &str) {
+    /// A frame of the client that arrived now.
+    pub(super) fn client(&mut self, now: Instant, raw: &str) {
         let decoded = match self.dialect.decode_client(raw) {
             Ok(decoded) => decoded,
             Err(Malformed::Audio(why)) => return self.broken("C5", format!("audio: {why}")),
@@ -143,7 +154,7 @@ impl ClientWatch {
             ClientFrame::Append(append) => self.append(append.audio.len()),
             ClientFrame::Fields { name, fields, .. } => {
                 let raw = Value::Object(fields);
-                self.event(&Seen { name, raw });
+                self.event(now, &Seen { name, raw });
             }
         }
     }
@@ -162,7 +173,7 @@ impl ClientWatch {
         }
     }
 
-    fn event(&mut self, event: &Seen) {
+    fn event(&mut self, now: Instant, event: &Seen) {
         match event.name.as_str() {
             "session.update" => self.update(event),
             "input_audio_buffer.commit" => {
@@ -176,10 +187,10 @@ impl ClientWatch {
             "input_audio_buffer.clear" => self.buffered_bytes = 0,
             "conversation.item.create" => self.item(event),
             "conversation.item.truncate" => self.truncate(event),
-            "response.create" => self.create(event),
-            "response.cancel" if !self.server.is_busy() && self.asked == 0 => {
-                self.broken("C8", "no response ran");
-            }
+            "response.create" => self.create(now, event),
+            "response.cancel" if self.server.is_busy() || self.asked > 0 => {}
+            "response.cancel" if is_in_flight(self.done_at, now) => {}
+            "response.cancel" => self.broken("C8", "no response ran"),
             _ => {}
         }
     }
@@ -241,11 +252,13 @@ impl ClientWatch {
         }
     }
 
-    fn create(&mut self, event: &Seen) {
+    fn create(&mut self, now: Instant, event: &Seen) {
         if event.text("/response/conversation") == "none" {
             return self.note("out-of-band responses");
         }
-        if self.server.is_answering() {
+        if !self.server.is_answering() {
+            self.asked += 1;
+        } else if !is_in_flight(self.unasked_at, now) {
             self.broken("C7", "a response ran");
         }
         let own = &self.dialect.table().server_tools;
@@ -259,11 +272,10 @@ impl ClientWatch {
         if !open.is_empty() {
             self.broken("C12", format!("no output of {}", open.join(", ")));
         }
-        self.asked += 1;
     }
 
-    /// A frame of the server.
-    pub(super) fn server(&mut self, raw: &str) {
+    /// A frame that the server sends now.
+    pub(super) fn server(&mut self, now: Instant, raw: &str) {
         let Some(seen) = self.server.frame(raw) else {
             return;
         };
@@ -278,7 +290,8 @@ impl ClientWatch {
             "input_audio_buffer.committed" | "input_audio_buffer.cleared" => {
                 self.buffered_bytes = 0;
             }
-            "response.created" => self.asked = self.asked.saturating_sub(1),
+            "response.created" => self.created(now, &seen),
+            "response.done" => self.done_at = Some(now),
             "response.output_audio.delta" => {
                 let bytes = audio::decode(seen.text("/delta")).map_or(0, |bytes| bytes.len());
                 *self
@@ -299,6 +312,16 @@ impl ClientWatch {
         }
     }
 
+    fn created(&mut self, now: Instant, event: &Seen) {
+        let conversation = event.raw.pointer("/response/conversation_id");
+        // One beside the conversation stands in nobody's way.
+        if conversation.is_some_and(Value::is_null) {
+            return;
+        }
+        self.unasked_at = (self.asked == 0).then_some(now);
+        self.asked = self.asked.saturating_sub(1);
+    }
+
     /// The end of the connection.
     pub(super) fn ended(&mut self, how: &str) {
         if how == "lost" && !std::mem::replace(&mut self.is_closed, true) {
@@ -313,5 +336,62 @@ impl ClientWatch {
         names
             .filter(|name| !self.used.contains_key(*name))
             .collect()
+    }
+}
+
+/// Whether the client may not know yet of what the server sent at `sent`.
+fn is_in_flight(sent: Option<Instant>, now: Instant) -> bool {
+    sent.is_some_and(|sent| now < sent + IN_FLIGHT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CREATE: &str = r#"{"type":"response.create"}"#;
+    const CANCEL: &str = r#"{"type":"response.cancel"}"#;
+
+    struct World(ClientWatch, Instant);
+
+    impl World {
+        fn new() -> Self {
+            let dialect = Dialect::named("openai").expect("built in");
+            Self(ClientWatch::new(dialect, &Knock::default()), Instant::now())
+        }
+
+        fn server(&mut self, event: &str, status: &str) {
+            let response = serde_json::json!({"id": "resp_1", "status": status,
+                "conversation_id": "conv_1"});
+            let event = serde_json::json!({"type": event, "response": response});
+            self.0.server(self.1, &event.to_string());
+        }
+
+        fn client(&mut self, after_ms: u64, raw: &str) -> Vec<&'static str> {
+            self.1 += Duration::from_millis(after_ms);
+            self.0.client(self.1, raw);
+            self.0.breaches.iter().map(|breach| breach.rule).collect()
+        }
+    }
+
+    #[test]
+    fn a_wish_that_crosses_the_start_of_an_answer_breaks_no_rule() {
+        let mut world = World::new();
+        world.server("response.created", "in_progress");
+        assert_eq!(world.client(999, CREATE), [""; 0]);
+        assert_eq!(world.client(1, CREATE), ["C7"], "it has arrived by now");
+        let mut world = World::new();
+        world.client(0, CREATE);
+        world.server("response.created", "in_progress");
+        assert_eq!(world.client(0, CREATE), ["C7"], "the client asked for it");
+    }
+
+    #[test]
+    fn a_cancel_that_crosses_the_end_of_an_answer_breaks_no_rule() {
+        let mut world = World::new();
+        world.server("response.created", "in_progress");
+        world.server("response.done", "completed");
+        assert_eq!(world.client(999, CANCEL), [""; 0]);
+        assert_eq!(world.client(1, CANCEL), ["C8"], "it has arrived by now");
+        assert_eq!(World::new().client(0, CANCEL), ["C8"], "nothing ever ran");
     }
 }

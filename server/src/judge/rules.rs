@@ -132,11 +132,11 @@ pub const RULES: &[Rule] = &[
     rule("C6", "A commit has at least the minimum of audio."),
     rule(
         "C7",
-        "response.create is sent when no response writes to the conversation.",
+        "response.create is sent when no response writes to the conversation, as far as the client can know.",
     ),
     rule(
         "C8",
-        "response.cancel is sent when there is something to cancel.",
+        "response.cancel is sent when there is something to cancel, as far as the client can know.",
     ),
     rule(
         "C9",

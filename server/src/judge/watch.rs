@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use talkwire_core::dialect::Dialect;
 use talkwire_core::error::Result;
@@ -107,10 +108,10 @@ impl Observe for Watches {
         }
     }
 
-    fn frame(&self, session: u64, from: From, raw: &str) {
+    fn frame(&self, session: u64, now: Instant, from: From, raw: &str) {
         self.with(session, |session| match from {
-            From::Client => session.watch.client(raw),
-            _ => session.watch.server(raw),
+            From::Client => session.watch.client(now, raw),
+            _ => session.watch.server(now, raw),
         });
     }
 

@@ -3,7 +3,7 @@
 use talkwire_core::audio::dtmf;
 
 use super::tone::beep;
-use super::{Speech, Voice};
+use super::{Line, Speech, Voice};
 use crate::brain::Clip;
 
 /// Most digits of one text.
@@ -14,7 +14,13 @@ const MAX_DIGITS: usize = 500;
 pub struct Digits;
 
 impl Voice for Digits {
-    fn speak(&mut self, text: &str, clip: Option<&Clip>, rate_hz: u32) -> Speech {
+    fn speak(&mut self, line: &Line<'_>) -> Speech {
+        let Line {
+            text,
+            clip,
+            rate_hz,
+            ..
+        } = *line;
         if let Some(clip) = clip {
             return Speech::Now(clip.clone());
         }
@@ -35,7 +41,13 @@ mod tests {
     #[test]
     fn the_digits_of_a_text_are_heard_again() {
         for rate_hz in [8_000, 24_000, 44_100] {
-            let Speech::Now(clip) = Digits.speak("Pin 1 2, 9#", None, rate_hz) else {
+            let line = Line {
+                text: "Pin 1 2, 9#",
+                clip: None,
+                rate_hz,
+                voice: "",
+            };
+            let Speech::Now(clip) = Digits.speak(&line) else {
                 panic!("later")
             };
             let mut heard = Vec::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use talkwire_core::audio::wav::Wav;
 
-use super::{Speech, Voice};
+use super::{Line, Speech, Voice};
 use crate::brain::Clip;
 use crate::io::Job;
 
@@ -23,13 +23,13 @@ impl ExecVoice {
 }
 
 impl Voice for ExecVoice {
-    fn speak(&mut self, text: &str, clip: Option<&Clip>, _rate_hz: u32) -> Speech {
-        if let Some(clip) = clip {
+    fn speak(&mut self, line: &Line<'_>) -> Speech {
+        if let Some(clip) = line.clip {
             return Speech::Now(clip.clone());
         }
         Speech::Later(Job::Command {
             argv: self.argv.clone(),
-            stdin: format!("{text}\n").into_bytes(),
+            stdin: format!("{}\n", line.text).into_bytes(),
             limit: self.limit,
         })
     }

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SoundReader, Speech, Voice};
-use crate::brain::Clip;
+use super::{Line, SoundReader, Speech, Voice};
 use crate::io::Job;
 use crate::upstream::Upstream;
 use talkwire_core::wire::Map;
@@ -27,19 +26,21 @@ impl HttpVoice {
 }
 
 impl Voice for HttpVoice {
-    fn speak(&mut self, text: &str, clip: Option<&Clip>, _rate_hz: u32) -> Speech {
-        if let Some(clip) = clip {
+    fn speak(&mut self, line: &Line<'_>) -> Speech {
+        if let Some(clip) = line.clip {
             return Speech::Now(clip.clone());
         }
         let upstream = &self.upstream;
         let mut body = Map::new();
         let mut put = |key: &str, value: Value| drop(body.insert(key.to_owned(), value));
-        put("input", json!(text));
+        put("input", json!(line.text));
         put("response_format", json!("pcm"));
-        for (key, value) in [("model", &upstream.model), ("voice", &upstream.voice)] {
-            if let Some(value) = value {
-                put(key, json!(value));
-            }
+        if let Some(model) = &upstream.model {
+            put("model", json!(model));
+        }
+        let voice = upstream.voice.as_deref().unwrap_or(line.voice);
+        if !voice.is_empty() {
+            put("voice", json!(voice));
         }
         body.extend(upstream.extra.clone());
         let body = Value::Object(body).to_string().into_bytes();
@@ -213,16 +214,27 @@ mod tests {
     fn a_text_becomes_a_request_for_its_sound() {
         let client = talkwire_core::net::http::Client::usual().expect("fine");
         let mut upstream = Upstream::new("http://h/v1", client).expect("a URL");
-        upstream.voice = Some("anna".to_owned());
         upstream.extra.insert("speed".to_owned(), json!(2));
-        let speech = HttpVoice::new(upstream).speak("Hi \"you\"", None, 8_000);
-        let Speech::Stream(Job::Http(job), _) = speech else {
-            panic!("{speech:?}")
+        let body = |upstream: &Upstream, voice: &str| {
+            let line = Line {
+                text: "Hi \"you\"",
+                clip: None,
+                rate_hz: 8_000,
+                voice,
+            };
+            let speech = HttpVoice::new(upstream.clone()).speak(&line);
+            let Speech::Stream(Job::Http(job), _) = speech else {
+                panic!("{speech:?}")
+            };
+            assert_eq!(job.request.url(), "http://h/v1/audio/speech");
+            serde_json::from_slice::<Value>(job.request.body()).expect("JSON")
         };
-        assert_eq!(job.request.url(), "http://h/v1/audio/speech");
-        let body: Value = serde_json::from_slice(job.request.body()).expect("JSON");
-        let expected = json!({"input": "Hi \"you\"", "response_format": "pcm", "voice": "anna",
+        let expected = json!({"input": "Hi \"you\"", "response_format": "pcm", "voice": "marina",
             "speed": 2});
-        assert_eq!(body, expected);
+        assert_eq!(body(&upstream, "marina"), expected);
+        upstream.voice = Some("anna".to_owned());
+        assert_eq!(body(&upstream, "marina")["voice"], "anna");
+        upstream.voice = Some(String::new());
+        assert_eq!(body(&upstream, "marina").get("voice"), None);
     }
 }

@@ -40,11 +40,23 @@ pub trait SoundReader: Send + fmt::Debug {
     fn end(&mut self) -> Result<Vec<i16>, String>;
 }
 
+/// What a voice is to speak.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// What the brain wants it to sound like, if it said so.
+    pub clip: Option<&'a Clip>,
+    /// Samples per second that need no resampling.
+    pub rate_hz: u32,
+    /// Name of the voice that the session, or the response, asks for; may be empty.
+    pub voice: &'a str,
+}
+
 /// Turns text into sound. One voice belongs to one session.
 pub trait Voice: Send + fmt::Debug {
-    /// The sound of `text`. `clip` is what the brain wants it to sound like, if it said so, and
-    /// `rate_hz` the rate that needs no resampling.
-    fn speak(&mut self, text: &str, clip: Option<&Clip>, rate_hz: u32) -> Speech;
+    /// The sound of a line.
+    fn speak(&mut self, line: &Line<'_>) -> Speech;
 
     /// Reads the outcome of a job this voice asked for.
     fn spoken(&mut self, output: &[u8]) -> Result<Clip, String> {

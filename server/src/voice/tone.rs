@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::{Speech, Voice};
+use super::{Line, Speech, Voice};
 use crate::brain::Clip;
 
 /// Each letter sounds this long, at least [`MIN_MS`] altogether.
@@ -18,8 +18,9 @@ const AMPLITUDE: f64 = 3276.0;
 pub struct Tone;
 
 impl Voice for Tone {
-    fn speak(&mut self, text: &str, clip: Option<&Clip>, rate_hz: u32) -> Speech {
-        Speech::Now(clip.cloned().unwrap_or_else(|| beep(text, rate_hz)))
+    fn speak(&mut self, line: &Line<'_>) -> Speech {
+        let beeps = || beep(line.text, line.rate_hz);
+        Speech::Now(line.clip.cloned().unwrap_or_else(beeps))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::tone::beep;
-use super::{Speech, Voice};
+use super::{Line, Speech, Voice};
 use crate::brain::Clip;
 
 /// Plays a text's recording.
@@ -20,13 +20,13 @@ impl WavVoice {
 }
 
 impl Voice for WavVoice {
-    fn speak(&mut self, text: &str, clip: Option<&Clip>, rate_hz: u32) -> Speech {
+    fn speak(&mut self, line: &Line<'_>) -> Speech {
         let recorded = || {
-            let known = self.recordings.iter().find(|(known, _)| known == text);
+            let known = self.recordings.iter().find(|(known, _)| known == line.text);
             known.map(|(_, clip)| Clip::clone(clip))
         };
-        let clip = clip.cloned().or_else(recorded);
-        Speech::Now(clip.unwrap_or_else(|| beep(text, rate_hz)))
+        let clip = line.clip.cloned().or_else(recorded);
+        Speech::Now(clip.unwrap_or_else(|| beep(line.text, line.rate_hz)))
     }
 }
 
@@ -41,9 +41,17 @@ mod tests {
             samples: vec![sample; 3],
         };
         let mut voice = WavVoice::new(vec![("yes".to_owned(), Arc::new(clip(1)))]);
-        let mut now = |text: &str, wish: Option<&Clip>| match voice.speak(text, wish, 8_000) {
-            Speech::Now(clip) => clip,
-            other => panic!("{other:?}"),
+        let mut now = |text: &str, clip: Option<&Clip>| {
+            let (rate_hz, name) = (8_000, "");
+            match voice.speak(&Line {
+                text,
+                clip,
+                rate_hz,
+                voice: name,
+            }) {
+                Speech::Now(clip) => clip,
+                other => panic!("{other:?}"),
+            }
         };
         assert_eq!(now("yes", None), clip(1));
         assert_eq!(now("yes", Some(&clip(2))), clip(2));

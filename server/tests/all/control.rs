@@ -230,6 +230,27 @@ async fn a_wrong_request_is_answered_with_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_fault_at_an_event_that_does_not_exist_is_refused_by_its_key() {
+    let server = start(controlled());
+    let (_client, _) = Client::open(&server).await;
+    for (key, name) in [
+        ("sent", "response.don"),
+        ("sent", "response.create"),
+        ("received", "session.updat"),
+        ("received", "session.updated"),
+    ] {
+        for path in ["/fault", "/sessions/0/fault"] {
+            let plant = json!({"when": {key: name}, "do": "drop"});
+            let (status, body) = post(&server, path, &plant).await;
+            assert_eq!(status, 400, "{body}");
+            let message = body["error"]["message"].as_str().expect("a message");
+            let is_told = message.starts_with(&format!("when.{key}: ")) && message.contains(name);
+            assert!(is_told, "{message}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_page_is_whole_in_itself() {
     let server = start(controlled());
     let (status, page) = http(&server, "GET / HTTP/1.1", "").await;

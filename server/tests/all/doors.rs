@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use talkwire_server::{Config, LocalServer};
-use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::common::{Client, Ended, lenient, start, strict};
 
@@ -60,6 +60,35 @@ async fn one_session_too_many_is_refused_until_another_ends() {
             "the place is never freed"
         );
     }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_given_up_as_an_overload() {
+    use talkwire_server::{Action, Fault, When};
+
+    let much = Fault::new(
+        When::sent("response.output_text.delta"),
+        Action::Send("x".repeat(8 << 20)),
+    );
+    let server = start(strict().fault(much.every()));
+    let (mut client, _) = Client::open(&server).await;
+    client.say(&"word ".repeat(12)).await;
+    let text = json!({"output_modalities": ["text"]});
+    client
+        .send(json!({"type": "response.create", "response": text}))
+        .await;
+    let mut much = 0;
+    let ended = loop {
+        match client.message().await {
+            Some(Ok(Message::Text(text))) => much += usize::from(text.len() == 8 << 20),
+            Some(Ok(Message::Close(Some(frame)))) => break (u16::from(frame.code), frame.reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ended.0, 1013, "{}", ended.1);
+    assert!((8..=9).contains(&much), "{much} were queued");
+    let summary = &server.journal().sessions()[0];
+    assert_eq!(summary.ended.as_deref(), Some("closed"));
 }
 
 #[tokio::test]
@@ -128,6 +157,13 @@ fn what_is_wrong_with_a_configuration_is_said_at_once() {
     assert!(wrong(strict().listen("nonsense")).contains("nonsense"));
     assert!(wrong(Config::new().profile("nobody")).contains("yandex, openai"));
     assert!(wrong(strict().brain("clever")).contains("clever"));
+    let long = wrong(lenient().lifetime(Duration::from_secs(601)));
+    assert!(
+        long.starts_with("lifetime: 601 s") && long.contains("600 s"),
+        "{long}"
+    );
+    let long = wrong(strict().script_text("lifetime_ms: 3600001", "."));
+    assert!(long.starts_with("script: lifetime_ms: "), "{long}");
     assert!(wrong(strict().script_file("/no/such.yaml")).contains("/no/such.yaml"));
     assert!(wrong(strict().script_text("turns: 5", ".")).contains("script:1:"));
     assert!(wrong(strict().tls("/no/cert.pem", "/no/key.pem")).contains("/no/cert.pem"));

@@ -220,12 +220,19 @@ async fn a_quota_that_is_used_up_fails_the_response_or_the_connection() {
     assert_eq!(response["status"], "failed");
     let error = &response["status_details"]["error"];
     assert_eq!(error["code"], "rate_limit_exceeded");
-    client.expect("rate_limits.updated").await;
+    assert_eq!(error["type"], "tokens");
+    let limits = client.expect("rate_limits.updated").await;
+    let tokens = &limits["rate_limits"][1];
+    assert_eq!(
+        (&tokens["name"], &tokens["remaining"]),
+        (&json!("tokens"), &json!(0))
+    );
     client
         .send(json!({"type": "input_audio_buffer.clear"}))
         .await;
     let error = client.expect("error").await;
     assert_eq!(error["error"]["code"], "rate_limit_exceeded");
+    assert_eq!(error["error"]["type"], "tokens");
     client.still_works().await;
     let second = Client::try_connect(server.url(), &[]).await;
     let Err(Error::Http(response)) = second.map(|_| ()) else {

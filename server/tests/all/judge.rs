@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Client, start, strict};
+use crate::common::{Client, lenient, start, strict};
 
 async fn check(url: &str, dialect: &str, patience: Duration) -> Report {
     let config = CheckServer {
@@ -334,6 +334,78 @@ async fn what_a_client_breaks_is_told_with_the_rule() {
         let report = check.report();
         let rules: Vec<_> = report.breaches.iter().map(|breach| breach.rule).collect();
         assert!(rules.contains(&rule), "{rule}: {}", report.to_text());
+    }
+}
+
+const CALLS: &str = "turns:
+  - when: {user: any}
+    server_tool: {name: web_search, arguments: {query: x}}
+    call: {name: f, arguments: {}}
+  - when: {tool: f}
+    say: done
+";
+
+/// Answers the call of `name` that is among these events.
+async fn output(client: &mut Client, events: &[Value], name: &str) {
+    let done = |e: &&Value| is(e, "response.function_call_arguments.done") && e["name"] == name;
+    let call = events.iter().find(done).expect("a call");
+    let item = json!({"type": "function_call_output", "call_id": call["call_id"], "output": "1"});
+    client
+        .send(json!({"type": "conversation.item.create", "item": item}))
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_that_answers_calls_wrongly_is_told_with_the_rule() {
+    for rule in ["", "C10", "C11", "C12"] {
+        let check = ClientCheck::start(lenient().script_text(CALLS, ".")).expect("starts");
+        let mut client = Client::connect(check.url()).await;
+        client.expect("session.created").await;
+        let tool = |name: &str| json!({"type": "function", "name": name, "parameters": {}});
+        client
+            .update(json!({"tools": [tool("web_search"), tool("f")]}))
+            .await;
+        client.say("any").await;
+        client.expect("conversation.item.created").await;
+        let events = client.respond(json!({"output_modalities": ["text"]})).await;
+        if rule != "C12" {
+            output(&mut client, &events, "f").await;
+        }
+        match rule {
+            "C10" => output(&mut client, &events, "f").await,
+            "C11" => output(&mut client, &events, "web_search").await,
+            _ => client.send(json!({"type": "response.create"})).await,
+        }
+        handled(&mut client).await;
+        let report = check.report();
+        let rules: Vec<_> = report.breaches.iter().map(|breach| breach.rule).collect();
+        let expected: &[&str] = if rule.is_empty() { &[] } else { &[rule] };
+        assert_eq!(rules, expected, "{}", report.to_text());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_comes_or_goes_wrongly_is_told_with_the_rule() {
+    for (rule, header) in [
+        ("C13", ("openai-beta", "realtime=v1")),
+        ("C15", ("user-agent", "any")),
+    ] {
+        let check = ClientCheck::start(strict()).expect("starts");
+        let client = Client::try_connect(check.url(), &[header]).await;
+        let mut client = client.expect("upgrades");
+        client.next().await;
+        if rule == "C13" {
+            client.ended().await;
+        }
+        drop(client);
+        let deadline = std::time::Instant::now() + crate::common::PATIENCE;
+        while check.ended() == 0 {
+            assert!(std::time::Instant::now() < deadline, "it never ends");
+            tokio::task::yield_now().await;
+        }
+        let report = check.report();
+        let rules: Vec<_> = report.breaches.iter().map(|breach| breach.rule).collect();
+        assert_eq!(rules, [rule], "{}", report.to_text());
     }
 }
 

@@ -186,5 +186,5 @@ async fn an_answer_fails_with_the_error_of_the_script() {
     assert_eq!(done["status"], "failed");
     let error = &done["status_details"]["error"];
     assert_eq!(error["code"], "insufficient_quota");
-    assert_eq!(error["type"], "invalid_request_error");
+    assert_eq!(error["type"], "insufficient_quota");
 }

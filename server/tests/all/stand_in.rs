@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
@@ -12,12 +13,17 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::common::PATIENCE;
 
 /// The server; it ends with the test's runtime.
 pub(crate) struct StandIn {
     address: SocketAddr,
+    is_tls: bool,
     asks: mpsc::UnboundedReceiver<Ask>,
 }
 
@@ -40,6 +46,25 @@ pub(crate) struct Writer(mpsc::Sender<Result<Bytes, String>>);
 
 impl StandIn {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// One that speaks TLS with a certificate for `localhost`, which is returned as PEM.
+    pub(crate) async fn start_tls() -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a certificate");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        (Self::start_with(Some(acceptor)).await, made.cert.pem())
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
+        let is_tls = tls.is_some();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let (ask, asks) = mpsc::unbounded_channel();
@@ -48,17 +73,33 @@ impl StandIn {
                 let (tcp, _) = listener.accept().await.expect("accepts");
                 let ask = ask.clone();
                 let service = service_fn(move |request| serve(request, ask.clone()));
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(tcp), service);
-                // Answers that tests break off end with an error.
-                tokio::spawn(async { drop(connection.await) });
+                let http = hyper::server::conn::http1::Builder::new();
+                // Answers that tests break off, and clients without trust, end with an error.
+                match tls.clone() {
+                    None => {
+                        let connection = http.serve_connection(TokioIo::new(tcp), service);
+                        tokio::spawn(async { drop(connection.await) });
+                    }
+                    Some(acceptor) => drop(tokio::spawn(async move {
+                        if let Ok(tls) = acceptor.accept(tcp).await {
+                            drop(http.serve_connection(TokioIo::new(tls), service).await);
+                        }
+                    })),
+                }
             }
         });
-        Self { address, asks }
+        Self {
+            address,
+            is_tls,
+            asks,
+        }
     }
 
     /// The base of its interface.
     pub(crate) fn url(&self) -> String {
+        if self.is_tls {
+            return format!("https://localhost:{}/v1", self.address.port());
+        }
         format!("http://{}/v1", self.address)
     }
 

@@ -395,3 +395,86 @@ async fn the_key_of_an_endpoint_comes_from_the_environment() {
     let message = failure(&client.until("response.done").await);
     assert!(message.contains("HTTP 401: *** is wrong"), "{message}");
 }
+
+#[tokio::test]
+async fn an_endpoint_with_its_own_authority_is_trusted_by_its_ca_and_not_without() {
+    let (mut stack, pem) = StandIn::start_tls().await;
+    let name = format!("talkwire-upstream-{}.pem", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, pem).expect("writes");
+    let trusting = strict().brain(format!("{} ca={}", stack.url(), path.display()));
+    let (_server, mut client) = asked(trusting, "text").await;
+    std::fs::remove_file(&path).expect("removes");
+    let (_, text) = stack.think().await;
+    text.text("Trusted").await;
+    text.done().await;
+    assert_eq!(text_of(&client.until("response.done").await), "Trusted");
+
+    let (_server, mut client) = asked(strict().brain(stack.url()), "text").await;
+    let message = failure(&client.until("response.done").await);
+    assert!(
+        message.contains("brain") && message.contains("certificate"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn the_voice_of_the_session_speaks_unless_the_server_has_its_own() {
+    let mut stack = StandIn::start().await;
+    for (options, expected) in [("", "ash"), (" voice=anna", "anna")] {
+        let server = start(strict().voice(format!("{}{options}", stack.url())));
+        let (mut client, _) = Client::open(&server).await;
+        client
+            .update(json!({"audio": {"output": {"voice": "ash"}}}))
+            .await;
+        client.say("Hello.").await;
+        client.send(json!({"type": "response.create"})).await;
+        let ask = stack.ask("/audio/speech").await;
+        assert_eq!(ask.json()["voice"], expected);
+    }
+}
+
+#[tokio::test]
+async fn words_come_while_they_are_found_where_the_ears_stream() {
+    let mut stack = StandIn::start().await;
+    let server = start(strict().ears(format!("{} stream=true", stack.url())));
+    let (mut client, _) = Client::open(&server).await;
+    client
+        .update(json!({"output_modalities": ["text"], "audio": {"input":
+            {"transcription": {"model": "small"}, "turn_detection": null}}}))
+        .await;
+    let delta = "conversation.item.input_audio_transcription.delta";
+    let completed = "conversation.item.input_audio_transcription.completed";
+    let event = |kind: &str, key: &str, text: &str| {
+        let event = json!({"type": format!("transcript.text.{kind}"), key: text});
+        format!("data: {event}\n\n")
+    };
+    for breaks_off in [false, true] {
+        client.stream(&turn(), RATE_HZ).await;
+        client
+            .send(json!({"type": "input_audio_buffer.commit"}))
+            .await;
+        let ask = stack.ask("/audio/transcriptions").await;
+        let form = String::from_utf8_lossy(&ask.body).into_owned();
+        assert!(form.contains("name=\"stream\"\r\n\r\ntrue"), "{form}");
+        let words = ask.answer(200, "text/event-stream");
+        words.write(event("delta", "delta", "What is")).await;
+        let events = client.until(delta).await;
+        assert_eq!(events.last().expect("some")["delta"], "What is");
+        words.write(event("delta", "delta", " the time")).await;
+        assert_eq!(client.expect(delta).await["delta"], " the time");
+        if breaks_off {
+            drop(words);
+            let failed = client
+                .expect("conversation.item.input_audio_transcription.failed")
+                .await;
+            let message = failed["error"]["message"].as_str().expect("a message");
+            assert!(message.contains("breaks off"), "{message}");
+        } else {
+            words.write(event("done", "text", "What is the time")).await;
+            drop(words);
+            let heard = client.expect(completed).await;
+            assert_eq!(heard["transcript"], "What is the time");
+        }
+    }
+}

@@ -337,3 +337,39 @@ fn a_session_expires_in_virtual_time() {
     assert!(world.judge.ended && world.peer.has_ended());
     assert_eq!(world.peer.deadline(), None);
 }
+
+#[test]
+fn what_is_left_of_a_quota_falls_with_each_answer_and_returns_with_time() {
+    let plan = Plan::new(&Config::new().profile("openai")).expect("a plan");
+    let mut now = Instant::now();
+    let clock = Clock { at: now, unix_s: 7 };
+    let mut peer = plan.peer(now, clock, Visit::default(), 0);
+    let mut effects = PeerEffects::new();
+    peer.handle(now, PeerInput::Open, &mut effects);
+    let mut told: Vec<(u64, u64, u64)> = Vec::new();
+    for wait_s in [0, 1, 60] {
+        now += Duration::from_secs(wait_s);
+        let create = json!({"type": "response.create"}).to_string();
+        peer.handle(now, PeerInput::Frame(create), &mut effects);
+        loop {
+            for effect in effects.drain() {
+                let PeerEffect::Send(frame) = effect else {
+                    panic!("{effect:?}")
+                };
+                let event: Value = serde_json::from_str(&frame).expect("JSON");
+                let left = |at: usize| event["rate_limits"][at]["remaining"].as_u64();
+                if let (Some(requests), Some(tokens)) = (left(0), left(1)) {
+                    told.push((wait_s, requests, tokens));
+                }
+            }
+            if told.last().is_some_and(|(at, ..)| *at == wait_s) {
+                break;
+            }
+            now = now.max(peer.deadline().expect("it lives"));
+            peer.handle(now, PeerInput::Timeout, &mut effects);
+        }
+    }
+    let requests: Vec<_> = told.iter().map(|(_, requests, _)| *requests).collect();
+    assert_eq!(requests, [999, 998, 999]);
+    assert!(told[0].2 < 1_000_000 && told[1].2 < told[0].2 && told[2].2 > told[1].2);
+}

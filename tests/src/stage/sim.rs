@@ -36,6 +36,10 @@ pub struct Sim {
     spec: Option<OpenSpec>,
     up: VecDeque<(Instant, Up)>,
     down: VecDeque<(Instant, Downward)>,
+    /// What the server sends leaves no earlier.
+    held_until: Option<Instant>,
+    /// How long each frame of the client waits to be read, and until when the next one does.
+    slow_read: Option<(Duration, Instant)>,
     seen: VecDeque<Seen>,
     replies: Vec<(Ticket, talkwire_core::Result<Reply>)>,
     speaker: Option<Speaker>,
@@ -87,6 +91,8 @@ impl Sim {
             spec: None,
             up: VecDeque::new(),
             down: VecDeque::new(),
+            held_until: None,
+            slow_read: None,
             seen: VecDeque::new(),
             replies: Vec::new(),
             speaker: None,
@@ -170,6 +176,8 @@ impl Sim {
             .judge(&Knock::new(&url, headers), self.crowd as usize)
         {
             Ok(visit) => {
+                // A new connection knows nothing of the last one's faults.
+                (self.held_until, self.slow_read) = (None, None);
                 self.send_down(Downward::Up);
                 let peer = self.plan.peer(self.now, self.clock, visit, 0);
                 self.far = Far::Peer(Box::new(peer));
@@ -202,6 +210,10 @@ impl Sim {
                     self.send_down(Downward::Down(Down::Closed { code, reason }));
                 }
                 PeerEffect::Drop => self.lose(),
+                PeerEffect::Hold(time) => {
+                    self.held_until = self.held_until.max(Some(self.now + time));
+                }
+                PeerEffect::SlowRead(wait) => self.slow_read = Some((wait, self.now + wait)),
                 PeerEffect::Start { id, .. } => {
                     let outcome = Err("the simulator runs no programs".to_owned());
                     self.peer(PeerInput::JobDone { job: id, outcome });
@@ -221,7 +233,15 @@ impl Sim {
     }
 
     fn send_down(&mut self, down: Downward) {
-        self.down.push_back((self.now + LATENCY, down));
+        let leaves = self.held_until.map_or(self.now, |held| held.max(self.now));
+        self.down.push_back((leaves + LATENCY, down));
+    }
+
+    /// When the server reads what the client sent next.
+    fn up_at(&self) -> Option<Instant> {
+        let (at, _) = self.up.front()?;
+        let read_at = self.slow_read.map_or(*at, |(_, read_at)| read_at);
+        Some(read_at.max(*at))
     }
 
     /// The next moment at which anything happens.
@@ -230,7 +250,7 @@ impl Sim {
             Far::Peer(peer) => peer.deadline(),
             Far::Nothing | Far::Script => None,
         };
-        let up = self.up.front().map(|(at, _)| *at);
+        let up = self.up_at();
         let down = self.down.front().map(|(at, _)| *at);
         let engine = self.engine.as_ref().and_then(Engine::deadline);
         let caller = self.caller.as_ref().map(Caller::due);
@@ -244,8 +264,11 @@ impl Sim {
             return false;
         };
         self.now = self.now.max(at);
-        if self.up.front().is_some_and(|(due, _)| *due <= self.now) {
+        if self.up_at().is_some_and(|due| due <= self.now) {
             let (_, up) = self.up.pop_front().expect("just seen");
+            if let Some((wait, next)) = &mut self.slow_read {
+                *next = self.now + *wait;
+            }
             self.arrive_up(up);
         } else if self.down.front().is_some_and(|(due, _)| *due <= self.now) {
             let (_, down) = self.down.pop_front().expect("just seen");
@@ -436,3 +459,6 @@ impl Stage for Sim {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
