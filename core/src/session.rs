@@ -23,7 +23,7 @@ use crate::options::WhenBusy;
 use crate::options::tool::Tool;
 use crate::runtime::dispatch::{Handler, in_callback};
 use crate::runtime::mailbox::{Mailbox, Next};
-use crate::runtime::tools::{Run, Runner};
+use crate::runtime::tools::{self, Runner};
 use crate::runtime::{Launched, Message, Runtime, check_not_forked};
 use crate::wire::client::{
     Append, Empty, ItemCreate, ItemId, ItemTruncate, ResponseCancel, ResponseCreate, SessionUpdate,
@@ -415,13 +415,7 @@ impl Session {
     where
         F: Fn(ToolCall) -> std::result::Result<String, String> + Send + Sync + 'static,
     {
-        let run = Arc::new(run);
-        let runner = move |call: ToolCall| -> Run {
-            let run = run.clone();
-            let task = tokio::task::spawn_blocking(move || run(call));
-            Box::pin(async move { task.await.map_err(|_| "the tool failed".to_owned())? })
-        };
-        self.tool(tool, Arc::new(runner))
+        self.tool(tool, tools::blocking(run))
     }
 
     fn tool(&self, tool: Tool, runner: Runner) -> Result<Pending> {

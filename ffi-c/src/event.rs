@@ -92,6 +92,13 @@ impl tw_event {
     }
 
     fn call(&self) -> (Option<&str>, Option<&str>) {
+        match self.event.own() {
+            Some(Local::ToolCall(call)) => return (Some(&call.call_id), Some(&call.name)),
+            Some(Local::ToolOverdue(call) | Local::ToolCancelled(call)) => {
+                return (Some(&call.call_id), Some(&call.name));
+            }
+            _ => {}
+        }
         match self.event.server() {
             Some(ServerEvent::ArgumentsDelta(e) | ServerEvent::ArgumentsDone(e)) => {
                 (Some(&e.call_id), e.name.as_deref())

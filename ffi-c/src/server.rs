@@ -11,7 +11,7 @@ use serde_json::Value;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::runtime::dispatch::in_callback;
 use talkwire_core::{Error, Kind, Result};
-use talkwire_server::{Config, LocalServer, Pacing};
+use talkwire_server::{Config, Fault, LocalServer, Pacing};
 
 use crate::error::{tw_error, tw_status};
 use crate::guard;
@@ -23,6 +23,8 @@ pub struct tw_local_server {
     mark: Mark,
     address: String,
     url: Text,
+    control: Option<String>,
+    control_url: Text,
     server: Mutex<Option<LocalServer>>,
 }
 
@@ -65,6 +67,9 @@ struct Wanted {
     pacing: Option<Pace>,
     think_ms: Option<u64>,
     seed: Option<u64>,
+    faults: Vec<Fault>,
+    control: bool,
+    journal: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,6 +119,9 @@ impl Wanted {
         let config = with(config, millis(self.lifetime_ms), Config::lifetime);
         let config = with(config, millis(self.think_ms), Config::think);
         let config = with(config, self.seed, Config::seed);
+        let config = with(config, self.journal, Config::journal);
+        let config = self.faults.into_iter().fold(config, Config::fault);
+        let config = with(config, self.control.then_some(0), Config::control);
         Ok(with(config, self.pacing, |c, pace| {
             c.pacing(match pace {
                 Pace::Instant => Pacing::Instant,
@@ -138,7 +146,9 @@ fn script_text(script: Value) -> String {
 /// of a dialect), `dialect` (a table), `script` (YAML text or an object), `script_base` (directory
 /// of the script's WAV files), `script_file`, `brain`, `ears`, `voice` (names), `api_key` (the only
 /// one accepted), `tls` {`cert`, `key`} (PEM files), `models`, `max_sessions`, `lifetime_ms`,
-/// `pacing` ("instant" or "realtime"), `think_ms`, `seed`.
+/// `pacing` ("instant" or "realtime"), `think_ms`, `seed`, `faults` (a list of what goes wrong, as in
+/// a script), `journal` (directory for a file of each session), `control` (true: a port of this
+/// machine for looking into it, see tw_local_server_control_url()).
 ///
 /// @param config  the object, or NULL for a server that echoes
 /// @param len     its bytes, or TW_NTS
@@ -168,6 +178,8 @@ pub unsafe extern "C" fn tw_local_server_start(
                 mark: Mark::default(),
                 address: server.url().to_owned(),
                 url: Text::default(),
+                control: server.control_url().map(str::to_owned),
+                control_url: Text::default(),
                 server: Mutex::new(Some(server)),
             }))
         })
@@ -184,6 +196,22 @@ pub unsafe extern "C" fn tw_local_server_url(server: *const tw_local_server) -> 
             return tw_str::EMPTY;
         };
         server.url.get(|| Some(Cow::Borrowed(&server.address)))
+    })
+}
+
+/// The URL for looking into it and steering it, for example "http://127.0.0.1:40124/": a page for
+/// people, and endpoints for programs (journal, events, clock, faults). Empty unless `control` was
+/// asked for. Belongs to the server.
+///
+/// Thread-safe: yes. In a callback: yes. Blocks: no.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tw_local_server_control_url(server: *const tw_local_server) -> tw_str {
+    guard::value("tw_local_server_control_url", tw_str::EMPTY, || {
+        let Some(server) = handle::peek(server) else {
+            return tw_str::EMPTY;
+        };
+        let url = || server.control.as_deref().map(Cow::Borrowed);
+        server.control_url.get(url)
     })
 }
 

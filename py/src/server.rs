@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::{Error, Kind, Result};
-use talkwire_server::{Config, LocalServer as Core, Pacing};
+use talkwire_server::{Config, Fault, LocalServer as Core, Pacing};
 
 use crate::error::OrRaise;
 
@@ -40,6 +40,10 @@ struct Given {
     pacing: Option<String>,
     think_ms: Option<u64>,
     seed: Option<u64>,
+    faults: Option<String>,
+    control: bool,
+    journal: bool,
+    journal_dir: Option<PathBuf>,
 }
 
 #[pymethods]
@@ -59,6 +63,26 @@ impl LocalServer {
     #[getter]
     fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The URL for looking into it, if it was asked for.
+    #[getter]
+    fn control_url(&self) -> Option<String> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.as_ref()?.control_url().map(str::to_owned)
+    }
+
+    /// The journal of a session as lines of JSON; without a number, of all of them.
+    fn journal(&self, session: Option<u64>) -> Vec<String> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(server) = server.as_ref() else {
+            return Vec::new();
+        };
+        let journal = server.journal();
+        let sessions = journal.sessions().into_iter().map(|summary| summary.number);
+        let wanted = sessions.filter(|number| session.is_none_or(|only| only == *number));
+        let entries = wanted.filter_map(|number| journal.entries(number, 0));
+        entries.flatten().map(|entry| entry.to_line()).collect()
     }
 
     /// Whether it has been neither stopped nor killed.
@@ -108,6 +132,16 @@ impl Given {
         config = with(config, self.lifetime_ms.map(ms), Config::lifetime);
         config = with(config, pacing, Config::pacing);
         config = with(config, self.think_ms.map(ms), Config::think);
+        config = with(config, self.journal_dir, Config::journal);
+        config = config.journal_in_memory(self.journal);
+        config = if self.control {
+            config.control(0)
+        } else {
+            config
+        };
+        for fault in faults(self.faults.as_deref())? {
+            config = config.fault(fault);
+        }
         Ok(with(config, self.seed, Config::seed))
     }
 
@@ -131,6 +165,12 @@ impl Given {
             .transpose()?;
         Ok(table.map(Arc::new))
     }
+}
+
+fn faults(text: Option<&str>) -> Result<Vec<Fault>> {
+    let faults = text.map(serde_json::from_str).transpose();
+    let faults = faults.map_err(|e| Error::new(Kind::Config, format!("faults: {e}")))?;
+    Ok(faults.unwrap_or_default())
 }
 
 fn with<T>(config: Config, value: Option<T>, set: impl FnOnce(Config, T) -> Config) -> Config {

@@ -5,13 +5,15 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use talkwire_core::options::WhenBusy;
+use talkwire_core::options::tool::Tool;
 use talkwire_core::wire::audio;
 use talkwire_core::{Error, Kind, Result};
 
@@ -86,6 +88,63 @@ impl Session {
         self.0.append(audio).or_raise(py)
     }
 
+    /// Lets the model call a tool, given as JSON.
+    fn register_tool(&self, py: Python<'_>, tool: &str) -> PyResult<()> {
+        let tool = serde_json::from_str::<Tool>(tool);
+        let tool = tool.map_err(|e| Error::new(Kind::Argument, format!("a tool: {e}")));
+        let tool = tool.or_raise(py)?;
+        self.0.register_tool(tool).or_raise(py).map(drop)
+    }
+
+    /// Gives the result of a tool: output, or the error that the model is told.
+    fn answer_tool(
+        &self,
+        py: Python<'_>,
+        call_id: &str,
+        output: Option<String>,
+        error: Option<String>,
+    ) -> PyResult<()> {
+        let output = output.ok_or_else(|| error.unwrap_or_default());
+        self.0.answer_tool(call_id, output).or_raise(py).map(drop)
+    }
+
+    /// Decides an interruption that is held, or interrupts.
+    fn interrupt(&self, py: Python<'_>, is_one: bool) -> PyResult<()> {
+        self.0.interrupt(is_one).or_raise(py).map(drop)
+    }
+
+    /// Tells what the listener of a host that owns the queue has heard.
+    fn played(
+        &self,
+        py: Python<'_>,
+        item_id: &str,
+        content_index: u32,
+        heard_ms: u64,
+    ) -> PyResult<()> {
+        let played = self.0.played(item_id, content_index, heard_ms);
+        played.or_raise(py)
+    }
+
+    /// Asks for a response; `when_busy` as options have it.
+    fn respond(&self, py: Python<'_>, overrides: Option<&str>, when_busy: &str) -> PyResult<()> {
+        let wrong = |e| Error::new(Kind::Argument, format!("a response: {e}"));
+        let overrides = overrides.map(serde_json::from_str).transpose();
+        let overrides = overrides.map_err(wrong).or_raise(py)?;
+        let when_busy = serde_json::from_value::<WhenBusy>(when_busy.into());
+        let when_busy = when_busy.map_err(wrong).or_raise(py)?;
+        let wish = self.0.respond_when(overrides, when_busy);
+        wish.or_raise(py).map(drop)
+    }
+
+    /// Tokens used so far, as JSON, once it has come about.
+    fn usage(&self) -> PyResult<Waiting> {
+        let session = self.0.clone();
+        Waiting::telling(async move {
+            let usage = session.usage().await?;
+            Ok(serde_json::json!(usage).to_string())
+        })
+    }
+
     /// Asks for the end, which then comes within the given time.
     fn close(&self, within_ms: Option<u64>) {
         match within_ms {
@@ -105,6 +164,7 @@ impl Session {
 pub(crate) struct Waiting {
     future: Mutex<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     bell: Arc<Bell>,
+    told: Arc<OnceLock<String>>,
 }
 
 impl Waiting {
@@ -117,7 +177,20 @@ impl Waiting {
                 writer,
                 is_rung: AtomicBool::new(false),
             }),
+            told: Arc::default(),
         })
+    }
+
+    /// One whose result is read by `told`.
+    fn telling(future: impl Future<Output = Result<String>> + Send + 'static) -> PyResult<Self> {
+        let told = Arc::<OnceLock<String>>::default();
+        let tell = told.clone();
+        let waiting = Self::new(async move {
+            // It is told once; there is nobody else to tell.
+            let _ = tell.set(future.await?);
+            Ok(())
+        })?;
+        Ok(Self { told, ..waiting })
     }
 }
 
@@ -126,6 +199,11 @@ impl Waiting {
     #[getter]
     fn fd(&self) -> RawFd {
         self.bell.reader.as_raw_fd()
+    }
+
+    /// What it told, once it has come about.
+    fn told(&self) -> Option<&str> {
+        self.told.get().map(String::as_str)
     }
 
     /// Whether it has come about; raises what prevented it.

@@ -27,6 +27,9 @@ pub(super) enum Acknowledged {
     News,
     /// The same once more, of a server known to repeat itself.
     Repeated,
+    /// The same once more while another update waits: a repetition, or the answer of a server that
+    /// took nothing of that update over. Only time tells.
+    Doubtful,
 }
 
 impl Config {
@@ -46,6 +49,11 @@ impl Config {
         self.waiting.push_back(patch.clone());
     }
 
+    /// What was in doubt was the answer.
+    pub(super) fn undoubted(&mut self) {
+        self.waiting.pop_front();
+    }
+
     pub(super) fn refused(&mut self) {
         self.waiting.pop_front();
         self.wanted = self.acknowledged.clone();
@@ -59,7 +67,10 @@ impl Config {
         let is_same = *session == self.acknowledged;
         if is_same && dialect.has(Quirk::RepeatedSessionUpdated) && self.is_repetition() {
             self.may_be_repeated = false;
-            return Acknowledged::Repeated;
+            return match self.waiting.is_empty() {
+                true => Acknowledged::Repeated,
+                false => Acknowledged::Doubtful,
+            };
         }
         self.waiting.pop_front();
         self.acknowledged = session.clone();
@@ -193,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_repetition_does_not_answer_the_next_update() {
-        use Acknowledged::{News, Repeated};
+        use Acknowledged::{Doubtful, News, Repeated};
 
         let dialect = Dialect::named("yandex").expect("built in");
         let mut config = Config::default();
@@ -206,7 +217,7 @@ mod tests {
         config.sent(&second);
         let told = [&first, &first, &second, &second].map(|s| config.updated(s, &dialect));
         // Twice is known; a third one is the answer of a server that took nothing over.
-        assert_eq!(told, [Repeated, News, News, Repeated]);
+        assert_eq!(told, [Doubtful, News, News, Repeated]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::wire::{ClientEvent, ServerEvent};
 /// The conversation has a response: protocol.md 9 of the facts.
 const ALREADY_ACTIVE: &str = "conversation_already_has_active_response";
 
+/// A repetition comes right after what it repeats.
+const DOUBT_MS: u64 = 500;
+
 /// There is no response to cancel.
 const NOT_ACTIVE: &str = "response_cancel_not_active";
 
@@ -85,16 +88,24 @@ impl Engine {
                 fx.push(Effect::Emit(Event::wire(*end, origin)));
             }
         }
-        if let ServerEvent::SessionUpdated(e) = &event
-            && self.config.updated(&e.session, &self.dialect) == Acknowledged::Repeated
-        {
-            return fx.push(Effect::Note("repeated session.updated".to_owned()));
+        let mut is_doubtful = false;
+        if let ServerEvent::SessionUpdated(e) = &event {
+            match self.config.updated(&e.session, &self.dialect) {
+                Acknowledged::News => {}
+                Acknowledged::Doubtful => is_doubtful = self.requests.doubt(until(now, DOUBT_MS)),
+                Acknowledged::Repeated => {
+                    return fx.push(Effect::Note("repeated session.updated".to_owned()));
+                }
+            }
         }
         if self.dialect.has(Quirk::SpokenTextIsOutputText) && self.tracks.is_second(&event) {
             return fx.push(Effect::Note(format!("second track {}", event.name())));
         }
         rewritten |= self.seen(now, &mut event);
-        let proven = self.requests.proven(&event, granted);
+        let proven = match is_doubtful {
+            true => None,
+            false => self.requests.proven(&event, granted),
+        };
         let halved = self.frame(&mut event, &mut rewritten);
         let failed = self.failed(now, &event);
         let audio_ms = self.audio_ms(&event);

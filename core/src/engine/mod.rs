@@ -215,6 +215,9 @@ impl Engine {
     }
 
     fn timeout(&mut self, now: Instant, fx: &mut Effects) {
+        let undoubted = self.requests.undoubted(now);
+        undoubted.iter().for_each(|_| self.config.undoubted());
+        answer(undoubted, fx);
         let (culprits, overdue) = self.requests.overdue(now);
         answer(overdue, fx);
         let late = culprits.iter().flat_map(|id| self.responses.timed_out(id));

@@ -26,6 +26,8 @@ struct Request {
     ticket: Ticket,
     proof: Proof,
     until: Instant,
+    /// What came may have been the proof already; if nothing else comes, it was.
+    is_doubted: bool,
 }
 
 /// The open requests, oldest first.
@@ -57,6 +59,7 @@ impl Requests {
             ticket,
             proof,
             until,
+            is_doubted: false,
         });
         None
     }
@@ -96,6 +99,24 @@ impl Requests {
     /// Whether no further command can be remembered.
     pub(super) fn is_full(&self) -> bool {
         self.open.len() >= MOST
+    }
+
+    /// What came may be the answer to the first update that waits; returns whether one does.
+    pub(super) fn doubt(&mut self, until: Instant) -> bool {
+        let waits = |request: &&mut Request| request.proof == Proof::SessionUpdated;
+        let Some(request) = self.open.iter_mut().find(waits) else {
+            return false;
+        };
+        request.is_doubted = true;
+        request.until = request.until.min(until);
+        true
+    }
+
+    /// Updates whose answer was in doubt and for which nothing else came.
+    pub(super) fn undoubted(&mut self, now: Instant) -> Vec<Answer> {
+        let is_it = |request: &mut Request| request.is_doubted && now >= request.until;
+        let done = |r: Request| (r.ticket, Ok(Reply::Done { id: String::new() }));
+        self.open.extract_if(.., is_it).map(done).collect()
     }
 
     /// Commands whose time is over: their events and the answers.

@@ -258,7 +258,8 @@ impl Responses {
 
     fn ask(&mut self, event_id: &str, wish: Option<Wish>) {
         if self.asked.len() == REMEMBERED {
-            self.asked.pop_front();
+            let oldest = self.asked.iter().position(|asked| asked.wish.is_none());
+            self.asked.remove(oldest.unwrap_or(0));
         }
         self.asked.push_back(Asked {
             event_id: event_id.to_owned(),
@@ -326,7 +327,9 @@ impl Responses {
     fn created(&mut self, response: &Response) -> Verdict {
         self.is_blocked = false;
         let Some(id) = response.id.clone() else {
-            self.granted = self.answered().map(|asked| asked.event_id);
+            let asked = self.answered();
+            self.granted = asked.as_ref().map(|asked| asked.event_id.clone());
+            self.begin(asked, "");
             return Verdict::Pass;
         };
         if self.is_over(&id) {
@@ -355,11 +358,7 @@ impl Responses {
         if discarded {
             self.unwanted.push(id.clone());
         }
-        let tickets = asked
-            .and_then(|a| a.wish)
-            .map_or_else(Vec::new, |w| w.tickets);
-        self.begun
-            .extend(tickets.into_iter().map(|ticket| (ticket, id.clone())));
+        self.begin(asked, &id);
         self.running.push(Running {
             id,
             aside,
@@ -374,6 +373,15 @@ impl Responses {
             }
             None => Verdict::Pass,
         }
+    }
+
+    /// Those who waited for a response beside the one who asked know it now.
+    fn begin(&mut self, asked: Option<Asked>, id: &str) {
+        let tickets = asked
+            .and_then(|a| a.wish)
+            .map_or_else(Vec::new, |w| w.tickets);
+        let told = tickets.into_iter().map(|ticket| (ticket, id.to_owned()));
+        self.begun.extend(told);
     }
 
     /// Which request a response that begins answers. Servers do not say; what is wanted comes

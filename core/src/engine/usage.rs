@@ -20,20 +20,24 @@ impl Usage {
         let usage = response.usage.as_ref()?;
         let (input, output) = (&usage.input_token_details, &usage.output_token_details);
         let total = &mut self.total;
-        total.responses += 1;
-        total.input_tokens += usage.input_tokens;
-        total.output_tokens += usage.output_tokens;
-        total.input_text_tokens += input.text_tokens;
-        total.input_audio_tokens += input.audio_tokens;
-        total.cached_tokens += input.cached_tokens.unwrap_or(0);
-        total.output_text_tokens += output.text_tokens;
-        total.output_audio_tokens += output.audio_tokens;
+        total.responses = total.responses.saturating_add(1);
+        total.input_tokens = total.input_tokens.saturating_add(usage.input_tokens);
+        total.output_tokens = total.output_tokens.saturating_add(usage.output_tokens);
+        total.input_text_tokens = total.input_text_tokens.saturating_add(input.text_tokens);
+        total.input_audio_tokens = total.input_audio_tokens.saturating_add(input.audio_tokens);
+        total.cached_tokens = total
+            .cached_tokens
+            .saturating_add(input.cached_tokens.unwrap_or(0));
+        total.output_text_tokens = total.output_text_tokens.saturating_add(output.text_tokens);
+        total.output_audio_tokens = total
+            .output_audio_tokens
+            .saturating_add(output.audio_tokens);
         // One beside the conversation says nothing of how long that is.
         if response.conversation_id.is_some() || total.context_tokens == 0 {
-            total.context_tokens = usage.input_tokens + usage.output_tokens;
+            total.context_tokens = usage.input_tokens.saturating_add(usage.output_tokens);
         }
         total.context_limit_tokens = limit_tokens;
-        let is_full = limit_tokens > 0 && total.context_tokens * 100 >= limit_tokens * FULL_PERCENT;
+        let is_full = limit_tokens > 0 && total.context_tokens >= limit_tokens / 100 * FULL_PERCENT;
         let is_news = is_full && !self.warned;
         // A context that was cut may fill again.
         self.warned = is_full;

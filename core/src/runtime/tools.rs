@@ -19,6 +19,19 @@ pub(crate) type Run = Pin<Box<dyn Future<Output = Output> + Send>>;
 /// How to run a tool.
 pub(crate) type Runner = Arc<dyn Fn(ToolCall) -> Run + Send + Sync>;
 
+/// Runs a function that may block on a thread of its own.
+pub(crate) fn blocking<F>(run: F) -> Runner
+where
+    F: Fn(ToolCall) -> Output + Send + Sync + 'static,
+{
+    let run = Arc::new(run);
+    Arc::new(move |call| {
+        let run = run.clone();
+        let task = tokio::task::spawn_blocking(move || run(call));
+        Box::pin(async move { task.await.map_err(|_| "the tool failed".to_owned())? })
+    })
+}
+
 /// The tools of a session and those of them that run.
 #[derive(Default)]
 pub(super) struct Tools {

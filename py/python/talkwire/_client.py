@@ -7,11 +7,31 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NotRequired, TypedDict, Unpack
+from typing import Any, Literal, NotRequired, TypedDict, Unpack
 
 from . import _native, _process
-from ._connection import Connection
+from ._connection import Connection, WhenBusy
 from ._errors import RealtimeError
+
+
+class BargeIn(TypedDict):
+    """Interruption by the customer."""
+
+    policy: NotRequired[Literal["off", "immediate", "staged"]]
+    """``staged``, by default: what sounds is made quiet at once, and it is decided a moment later
+    whether that was an interruption."""
+    confirm: NotRequired[Literal["speech", "transcript", "app"]]
+    """What confirms one: speech that lasts, words, or ``connection.interrupt()``."""
+    min_speech_ms: NotRequired[int]
+    """Speech that is long enough, in milliseconds."""
+    min_words: NotRequired[int]
+    """Words that are enough."""
+    decision_ms: NotRequired[int]
+    """Longest time to decide."""
+    protect_greeting_ms: NotRequired[int]
+    """The first milliseconds of the session's audio that cannot be interrupted."""
+    resume: NotRequired[Literal["silent", "ask_rest"]]
+    """What follows where it was no interruption and the server has cancelled by itself."""
 
 
 class Options(TypedDict):
@@ -42,6 +62,13 @@ class Options(TypedDict):
     """Events kept unread before text is joined and audio dropped."""
     mailbox_events: NotRequired[int]
     """Unread events, audio apart, at which the session ends with ``slow_reader``."""
+    barge_in: NotRequired[BargeIn]
+    """How the customer interrupts the agent, where what is heard is known: with a media port
+    (``connection.call()``) or ``connection.played()``."""
+    when_busy: NotRequired[WhenBusy]
+    """What becomes of a wish for a response while another one runs; ``merge`` by default."""
+    wish_timeout_ms: NotRequired[int]
+    """Longest wait of such a wish."""
     seed: NotRequired[int]
     """Seed of identifiers; the same seed gives the same ones."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
+import weakref
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from . import _native, _process
 from ._errors import (
@@ -20,16 +21,23 @@ from ._errors import (
     closed,
     end_from_native,
 )
-from ._event import LOCAL_CLASSES, Event, UnknownEvent
+from ._event import LOCAL_CLASSES, Event, Object, UnknownEvent
 from ._events import EVENT_CLASSES
+from ._tools import Function, Toolbox
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+WhenBusy = Literal["queue", "merge", "replace", "refuse"]
+"""What becomes of a wish for a response while another one runs."""
 
 _CLASSES: dict[str, type[Event]] = {**EVENT_CLASSES, **LOCAL_CLASSES}
 
 # Events taken at once; what is left stays in the session's mailbox, whose bounds hold.
 _BATCH = 256
+
+# Events kept for whoever will iterate while tools run; more are left in the mailbox.
+_KEPT = 4_096
 
 # Time for the closing handshake when the block ended by an exception.
 _ABORT_MS = 1_000
@@ -53,6 +61,7 @@ class Connection:
         self._fd: int | None = None
         self._is_closing = False
         self._ended: tuple[End, dict[str, Any]] | None = None
+        self._tools = Toolbox(native)
 
     # Made anew each time: a connection that held its nouns would be a cycle, and an unclosed one
     # would be told of late.
@@ -104,6 +113,9 @@ class Connection:
     def _take(self) -> bool:
         taken = self._native.drain(_CLASSES, UnknownEvent, _BATCH)
         self._events.extend(taken)
+        if self._tools:
+            for event in taken:
+                self._tools.seen(event)
         if taken:
             # Others may wait for what the descriptor will now not tell them of.
             _wake(self._waiters)
@@ -111,23 +123,82 @@ class Connection:
 
     async def _woken(self) -> None:
         """Waits until there may be something to take."""
-        if self._fd is None:
-            self._fd = self._native.wakeup_fd()
-            self._loop.add_reader(self._fd, _wake, self._waiters)
+        self._listen()
         waiter = self._loop.create_future()
         self._waiters.add(waiter)
         try:
             await waiter
         finally:
             self._waiters.discard(waiter)
-            if not self._waiters:
+            if not self._waiters and not self._tools:
                 self._stop_listening()
+
+    def _listen(self) -> None:
+        if self._fd is None:
+            self._fd = self._native.wakeup_fd()
+            self._loop.add_reader(self._fd, self._ready, weakref.ref(self))
+
+    @staticmethod
+    def _ready(self_ref: weakref.ref[Connection]) -> None:
+        # A loop that kept the connection would keep one that nobody closes.
+        self = self_ref()
+        if self is None:
+            return
+        if self._tools and not self._waiters:
+            # Tools are run whether or not anybody reads; what is read meanwhile is kept.
+            if len(self._events) < _KEPT and not self._has_ended():
+                self._take()
+            else:
+                self._stop_listening()
+        _wake(self._waiters)
 
     def _stop_listening(self) -> None:
         # While nobody waits the loop must not turn for a descriptor that nobody reads.
         if self._fd is not None:
             self._loop.remove_reader(self._fd)
             self._fd = None
+
+    # ---- tools and turns --------------------------------------------------------------------------
+
+    def tool(
+        self, function: Function | None = None, /, **settings: Any
+    ) -> Function | Callable[[Function], Function]:
+        """Lets the model call a function: ``@connection.tool`` or
+        ``@connection.tool(timeout_ms=5000, overdue_ms=2000, filler="One moment.")``.
+
+        The schema comes from the type hints, the description from the docstring. A coroutine
+        function runs as a task, any other one in a thread; each call runs once, with the
+        ``idempotency_key`` where the function has such a parameter, and is cancelled when nobody
+        waits for it any more. What it raises is told to the model.
+        """
+        self._check()
+
+        def register(function: Function) -> Function:
+            self._tools.add(function, settings)
+            self._listen()
+            return function
+
+        return register if function is None else register(function)
+
+    async def interrupt(self, is_interruption: bool = True) -> None:
+        """Decides an interruption that ``barge_in.held`` told of, or interrupts the agent."""
+        await self._put(self._native.interrupt, is_interruption)
+
+    async def played(self, *, item_id: str, content_index: int = 0, heard_ms: int) -> None:
+        """Tells how much of an agent's audio was heard, where the program plays it by itself. The
+        first such call makes the session count what is heard, so that an interruption cuts the
+        answer there."""
+        self._check()
+        self._native.played(item_id, content_index, heard_ms)
+
+    async def usage(self) -> Object:
+        """Tokens used so far by modality, cancelled responses included; ``cached_tokens`` are a
+        part of those read."""
+        self._check()
+        waiting = self._native.usage()
+        await self._until(waiting)
+        told: Object = json.loads(waiting.told() or "{}", object_pairs_hook=Object)
+        return told
 
     # ---- sending --------------------------------------------------------------------------------
 
@@ -165,6 +236,7 @@ class Connection:
         self._check()
         self._is_closing = True
         self._native.close(within_ms)
+        await self._tools.stop()
         while not self._has_ended():
             # The descriptor tells of events too; they are kept for whoever iterates.
             while self._take():
@@ -346,9 +418,20 @@ class Response(_Noun):
     __slots__ = ()
 
     async def create(
-        self, *, response: Mapping[str, Any] | None = None, event_id: str | None = None
+        self,
+        *,
+        response: Mapping[str, Any] | None = None,
+        when_busy: WhenBusy | None = None,
+        event_id: str | None = None,
     ) -> None:
-        """Asks for a response; ``response`` overrides settings for this one."""
+        """Asks for a response; ``response`` overrides settings for this one. ``when_busy`` says
+        what becomes of the wish while another one runs: it waits (``queue``), waits and shares a
+        response with others for the same (``merge``, by default), takes the place of what runs
+        (``replace``), or is refused (``refuse``)."""
+        if when_busy is not None:
+            overrides = None if response is None else _json(response)
+            respond = self._connection._native.respond
+            return await self._connection._put(lambda how: respond(overrides, how), when_busy)
         await self._connection._event("response.create", response=response, event_id=event_id)
 
     async def cancel(self, *, response_id: str | None = None, event_id: str | None = None) -> None:

@@ -9,6 +9,25 @@ from . import _native
 from ._names import WIRE_NAMES
 
 
+__all__ = [
+    "AudioGapEvent",
+    "BargeInConfirmedEvent",
+    "BargeInHeldEvent",
+    "BargeInResumedEvent",
+    "ContextWarningEvent",
+    "Event",
+    "Object",
+    "PlayoutCutEvent",
+    "ProtocolFaultEvent",
+    "ToolCallEvent",
+    "ToolCancelledEvent",
+    "ToolOverdueEvent",
+    "TurnTimelineEvent",
+    "UnknownEvent",
+    "WatchSilenceEvent",
+]
+
+
 class Object(dict[str, Any]):
     """A JSON object whose keys are attributes too.
 
@@ -97,8 +116,158 @@ class ProtocolFaultEvent(Event):
     error: Any
 
 
+class BargeInHeldEvent(Event):
+    """``barge_in.held``: the customer speaks over the agent, who is quiet until it is decided.
+    Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("item_id", "after_ms")
+
+    item_id: str
+    after_ms: int
+
+
+class BargeInResumedEvent(Event):
+    """``barge_in.resumed``: it was no interruption; ``by`` says why. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("item_id", "after_ms", "by")
+
+    item_id: str
+    after_ms: int
+    by: str
+
+
+class BargeInConfirmedEvent(Event):
+    """``barge_in.confirmed``: the agent is interrupted; ``by`` says why. Made by this
+    library."""
+
+    __slots__ = ()
+    __match_args__ = ("item_id", "after_ms", "by")
+
+    item_id: str
+    after_ms: int
+    by: str
+
+
+class PlayoutCutEvent(Event):
+    """``playout.cut``: received audio of an item that will not be heard to its end;
+    ``truncated_ms`` is None where nothing was heard and the item was deleted. Made by this
+    library."""
+
+    __slots__ = ()
+    __match_args__ = (
+        "response_id",
+        "item_id",
+        "content_index",
+        "received_ms",
+        "heard_ms",
+        "truncated_ms",
+    )
+
+    response_id: str
+    item_id: str
+    content_index: int
+    received_ms: int
+    heard_ms: int
+    truncated_ms: int | None
+
+
+class TurnTimelineEvent(Event):
+    """``turn.timeline``: the times of a turn, in milliseconds since the session was opened;
+    None for a step that did not happen. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = (
+        "response_id",
+        "last_sample_ms",
+        "speech_stop_ms",
+        "commit_ms",
+        "created_ms",
+        "first_delta_ms",
+        "first_heard_ms",
+    )
+
+    response_id: str
+    last_sample_ms: int | None
+    speech_stop_ms: int | None
+    commit_ms: int | None
+    created_ms: int | None
+    first_delta_ms: int | None
+    first_heard_ms: int | None
+
+
+class ToolCallEvent(Event):
+    """``tool.call``: a registered tool is to be run. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("call_id", "name", "arguments", "idempotency_key", "response_id")
+
+    call_id: str
+    name: str
+    arguments: str
+    idempotency_key: str
+    response_id: str
+
+
+class ToolOverdueEvent(Event):
+    """``tool.overdue``: a tool takes longer than a caller waits in silence. Made by this
+    library."""
+
+    __slots__ = ()
+    __match_args__ = ("call_id", "name", "after_ms")
+
+    call_id: str
+    name: str
+    after_ms: int
+
+
+class ToolCancelledEvent(Event):
+    """``tool.cancelled``: nobody waits for the result of a tool any more. Made by this
+    library."""
+
+    __slots__ = ()
+    __match_args__ = ("call_id", "name", "after_ms")
+
+    call_id: str
+    name: str
+    after_ms: int
+
+
+class ContextWarningEvent(Event):
+    """``context.warning``: the conversation nears the context of the model. Made by this
+    library."""
+
+    __slots__ = ()
+    __match_args__ = ("tokens", "limit_tokens")
+
+    tokens: int
+    limit_tokens: int
+
+
+class WatchSilenceEvent(Event):
+    """``watch.silence``: ``who`` (``customer`` or ``agent``) is silent for longer than was
+    allowed. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("who", "ms")
+
+    who: str
+    ms: int
+
+
 LOCAL_CLASSES: dict[str, type[Event]] = {
     "audio.gap": AudioGapEvent,
     "protocol.fault": ProtocolFaultEvent,
+    "barge_in.held": BargeInHeldEvent,
+    "barge_in.resumed": BargeInResumedEvent,
+    "barge_in.confirmed": BargeInConfirmedEvent,
+    "playout.cut": PlayoutCutEvent,
+    "turn.timeline": TurnTimelineEvent,
+    "tool.call": ToolCallEvent,
+    "tool.overdue": ToolOverdueEvent,
+    "tool.cancelled": ToolCancelledEvent,
+    "context.warning": ContextWarningEvent,
+    "watch.silence": WatchSilenceEvent,
 }
 """The class of each event that this library makes by itself."""

@@ -20,9 +20,12 @@ class LocalServer:
     ``url``; ``model`` may be left out.
 
     ``profile`` is the dialect it speaks, ``dialect`` a table of yours instead. ``script`` is a
-    path, or the YAML text itself; without one the brain is ``echo``. ``brain`` is ``echo``,
-    ``loop`` or ``script``, ``ears`` are ``script``, ``dtmf``, ``none`` or ``exec:COMMAND``,
-    ``voice`` is ``tone``, ``wav``, ``dtmf`` or ``exec:COMMAND``. ``api_key`` is the only
+    path, the YAML text itself, or a mapping; without one the brain is ``echo``. ``brain`` is
+    ``echo``, ``loop``, ``script`` or ``http:URL``, ``ears`` are ``script``, ``dtmf``, ``none``,
+    ``exec:COMMAND`` or ``http:URL``, ``voice`` is ``tone``, ``wav``, ``dtmf``, ``exec:COMMAND`` or
+    ``http:URL``. ``faults`` are what goes wrong, as in a script. ``control`` opens a port for
+    looking into it, see ``control_url``; ``journal`` keeps what is sent and received for
+    ``journal()``, in memory (True) or as files in a directory (a path) too. ``api_key`` is the only
     credential accepted; any or none is, without it. ``tls`` is a certificate chain and its key,
     as PEM files. ``pacing`` is ``instant`` or ``realtime``. ``lifetime_ms`` bounds a session,
     ``think_ms`` is the time before an answer, ``seed`` makes the identifiers.
@@ -36,7 +39,7 @@ class LocalServer:
         *,
         profile: str | None = None,
         dialect: Path | Mapping[str, Any] | None = None,
-        script: str | Path | None = None,
+        script: str | Path | Mapping[str, Any] | None = None,
         brain: str | None = None,
         ears: str | None = None,
         voice: str | None = None,
@@ -50,7 +53,13 @@ class LocalServer:
         seed: int | None = None,
         listen: str | None = None,
         allow_remote: bool = False,
+        faults: Sequence[Mapping[str, Any]] = (),
+        control: bool = False,
+        journal: bool | str | Path = False,
     ) -> None:
+        if isinstance(script, Mapping):
+            # JSON is YAML; the line end tells it from a path.
+            script = json.dumps(script) + "\n"
         is_text = isinstance(script, str) and "\n" in script
         self._given: dict[str, Any] = {
             "listen": listen,
@@ -71,6 +80,10 @@ class LocalServer:
             "pacing": pacing,
             "think_ms": think_ms,
             "seed": seed,
+            "faults": json.dumps([dict(fault) for fault in faults]),
+            "control": control,
+            "journal": journal is not False,
+            "journal_dir": None if isinstance(journal, bool) else journal,
         }
         self._native: _native.LocalServer | None = None
         self._born = _process.generation()
@@ -79,6 +92,18 @@ class LocalServer:
     def url(self) -> str:
         """The complete URL, e.g. ``ws://127.0.0.1:40123/v1/realtime``."""
         return self._started().url
+
+    @property
+    def control_url(self) -> str | None:
+        """The URL for looking into it and steering it: a page for people, and endpoints for
+        programs. None without ``control``."""
+        return self._started().control_url
+
+    def journal(self, session: int | None = None) -> list[dict[str, Any]]:
+        """What the sessions did so far, or one of them (counted from 0): ``t_ms``, ``from``
+        (``client``, ``server`` or ``journal``), ``lane``, ``name`` and ``event``, without audio and
+        credentials. Without ``journal`` only their beginnings, ends and faults."""
+        return [json.loads(line) for line in self._started().journal(session)]
 
     def start(self) -> Self:
         """Starts it without a block; ``stop`` it then."""

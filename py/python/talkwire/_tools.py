@@ -1,0 +1,122 @@
+"""Tools: functions of the program that the model may call."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from . import _native
+from ._errors import RealtimeError
+from ._event import Event
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+class Toolbox:
+    """The tools of one connection, and the calls that run."""
+
+    def __init__(self, native: _native.Session) -> None:
+        self._native = native
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._functions)
+
+    def add(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+        """Registers a function under its name."""
+        tool = describe(function, settings)
+        self._native.register_tool(json.dumps(tool, ensure_ascii=False))
+        self._functions[tool["name"]] = function
+
+    def seen(self, event: Event) -> None:
+        """Starts what an event calls, and stops what nobody waits for."""
+        if event.type == "tool.call" and event.name in self._functions:
+            running = asyncio.get_running_loop().create_task(self._run(event))
+            call_id = event.call_id
+            self._running[call_id] = running
+            running.add_done_callback(lambda _: self._running.pop(call_id, None))
+        elif event.type == "tool.cancelled" and event.call_id in self._running:
+            self._running[event.call_id].cancel()
+
+    async def stop(self) -> None:
+        """Cancels what runs, and waits for it."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _run(self, call: Event) -> None:
+        function = self._functions[call.name]
+        given = json.loads(call.arguments)
+        if _wants_key(function):
+            given["idempotency_key"] = call.idempotency_key
+        output, error = None, None
+        try:
+            if inspect.iscoroutinefunction(function):
+                result = await function(**given)
+            else:
+                result = await asyncio.to_thread(function, **given)
+            output = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+        except Exception as failure:  # whatever a tool raises is for the model to know
+            error = f"{type(failure).__name__}: {failure}"
+        try:
+            self._native.answer_tool(call.call_id, output, error)
+        except RealtimeError:
+            # The session ended under it; nobody waits for the result.
+            return
+
+
+def describe(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool as JSON: the name of the function, its docstring, and a schema of its parameters
+    derived from their type hints. ``settings`` override."""
+    hints = get_type_hints(function, include_extras=True)
+    properties: dict[str, Any] = {}
+    required = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name == "idempotency_key":
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            raise TypeError(f"{function.__name__}: a model cannot give the parameter {name!r}")
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        properties[name] = schema(hints.get(name, str))
+        if parameter.default is parameter.empty:
+            required.append(name)
+    tool = {
+        "name": function.__name__,
+        "description": inspect.getdoc(function) or "",
+        "parameters": {"type": "object", "properties": properties, "required": required},
+    }
+    return {**tool, **settings}
+
+
+def schema(hint: Any) -> dict[str, Any]:
+    """The JSON schema of a type hint."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is typing.Annotated:
+        described = [note for note in args[1:] if isinstance(note, str)]
+        return {**schema(args[0]), **({"description": described[0]} if described else {})}
+    if hint in _SIMPLE:
+        return {"type": _SIMPLE[hint]}
+    if origin is Literal:
+        return {"enum": list(args)}
+    if origin in (Union, types.UnionType):
+        kinds = [arg for arg in args if arg is not type(None)]
+        return schema(kinds[0]) if len(kinds) == 1 else {"anyOf": [schema(kind) for kind in kinds]}
+    if origin in (list, tuple, set) or hint in (list, tuple, set):
+        return {"type": "array", **({"items": schema(args[0])} if args else {})}
+    if origin is dict or hint is dict:
+        return {"type": "object"}
+    return {}
+
+
+def _wants_key(function: Callable[..., Any]) -> bool:
+    return "idempotency_key" in inspect.signature(function).parameters

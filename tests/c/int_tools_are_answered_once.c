@@ -1,0 +1,57 @@
+/* A registered tool: two calls at once get an output each, a second output is refused, and the
+   library asks for the response that follows. */
+#include "support.h"
+
+#define SCRIPT                                                                              \
+  "{\"script\":{\"brain\":\"script\",\"turns\":["                                           \
+  "{\"when\":{\"tool\":\"price\"},\"say\":\"That is all.\"},"                               \
+  "{\"when\":{\"user\":\"much\"},\"call\":["                                              \
+  "{\"name\":\"price\",\"arguments\":{\"dish\":\"soup\"}},"                               \
+  "{\"name\":\"price\",\"arguments\":{\"dish\":\"tea\"}}]}]}}"
+#define TOOL                                                                                \
+  "{\"name\":\"price\",\"description\":\"Price of a dish\",\"parameters\":{"                \
+  "\"type\":\"object\",\"properties\":{\"dish\":{\"type\":\"string\"}},"                  \
+  "\"required\":[\"dish\"]}}"
+
+int main(void) {
+  tw_local_server *server = serve(SCRIPT);
+  tw_config *config = configure(server);
+  tw_runtime *runtime = threads();
+  tw_session *session = NULL;
+  OK(tw_session_open(runtime, config, NULL, &session, &err));
+  OK(tw_tool_register(session, TOOL, TW_NTS, &err));
+  CHECK(tw_tool_register(session, "{}", TW_NTS, &err) == TW_ERR_ARGUMENT);
+  tw_error_free(err);
+  err = NULL;
+  OK(tw_session_send_text(session, "How much?", TW_NTS, &err));
+  OK(tw_session_respond(session, NULL, 0, &err));
+
+  for (int i = 0; i < 2; i++) {
+    tw_event *call = await_event(session, TW_EVENT_TOOL_CALL);
+    tw_str id = tw_event_call_id(call);
+    CHECK(is(tw_event_call_name(call), "price"));
+    CHECK(tw_event_text(call).len > 2);
+    if (i == 0)
+      OK(tw_tool_answer(session, id.ptr, id.len, "{\"rub\":3}", TW_NTS, &err));
+    else
+      OK(tw_tool_fail(session, id.ptr, id.len, "no tea", TW_NTS, &err));
+    OK(tw_tool_answer(session, id.ptr, id.len, "{\"rub\":4}", TW_NTS, &err));
+    tw_event_free(call);
+    tw_event *refused = await_event(session, TW_EVENT_PROTOCOL_FAULT);
+    CHECK(tw_error_code(tw_event_error(refused)) == TW_ERR_REFUSED);
+    tw_event_free(refused);
+  }
+  tw_event *text = await_event(session, TW_EVENT_RESPONSE_OUTPUT_TEXT_DONE);
+  CHECK(is(tw_event_text(text), "That is all."));
+  tw_event_free(text);
+
+  CHECK(tw_session_interrupt(session, 1, NULL) == TW_OK);
+  OK(tw_session_respond_when(session, NULL, 0, TW_WHEN_BUSY_QUEUE, &err));
+  CHECK(tw_session_respond_when(session, NULL, 0, 99, NULL) == TW_ERR_ARGUMENT);
+  OK(tw_session_close_wait(session, PATIENCE_MS, &err));
+  tw_session_free(session);
+  tw_config_free(config);
+  finish(runtime);
+  tw_local_server_free(server);
+  return 0;
+}
