@@ -88,16 +88,9 @@ impl Engine {
                 fx.push(Effect::Emit(Event::wire(*end, origin)));
             }
         }
-        let mut is_doubtful = false;
-        if let ServerEvent::SessionUpdated(e) = &event {
-            match self.config.updated(&e.session, &self.dialect) {
-                Acknowledged::News => {}
-                Acknowledged::Doubtful => is_doubtful = self.requests.doubt(until(now, DOUBT_MS)),
-                Acknowledged::Repeated => {
-                    return fx.push(Effect::Note("repeated session.updated".to_owned()));
-                }
-            }
-        }
+        let Some(is_doubtful) = self.acknowledge(now, &event) else {
+            return fx.push(Effect::Note("repeated session.updated".to_owned()));
+        };
         if self.dialect.has(Quirk::SpokenTextIsOutputText) && self.tracks.is_second(&event) {
             return fx.push(Effect::Note(format!("second track {}", event.name())));
         }
@@ -125,6 +118,19 @@ impl Engine {
         answer(proven, fx);
         answer(failed, fx);
         self.react(now, &event, fx);
+    }
+
+    /// Takes settings that the server acknowledges; returns whether it is in doubt what they answer,
+    /// or nothing where they are a repetition.
+    fn acknowledge(&mut self, now: Instant, event: &ServerEvent) -> Option<bool> {
+        let ServerEvent::SessionUpdated(e) = event else {
+            return Some(false);
+        };
+        match self.config.updated(&e.session, &self.dialect) {
+            Acknowledged::News => Some(false),
+            Acknowledged::Doubtful => Some(self.requests.doubt(until(now, DOUBT_MS))),
+            Acknowledged::Repeated => None,
+        }
     }
 
     /// What follows from an event that the application knows of.
