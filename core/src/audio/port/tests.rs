@@ -493,6 +493,30 @@ fn the_latency_of_a_device_is_taken_off_and_comes_back_with_time() {
 }
 
 #[test]
+fn a_host_that_queues_tells_what_arrived_and_nothing_else_counts() {
+    let (mut port, media) = ports(Options {
+        confirm: true,
+        ..host(PCM_8K)
+    });
+    for part in [1, 2] {
+        port.play(part, encode(PCM_8K, &[5; 1_600]).into(), PCM_8K);
+        port.play_end(part);
+        port.top_up();
+        pull(&media, 1_000);
+        assert_eq!(port.heard(), []);
+        let before = 1_000 * (part - 1);
+        assert_eq!(media.played(before + 300), Ok(()));
+        assert_eq!(media.played(before), Ok(()), "an old mark");
+        assert_eq!(port.heard(), [(part, 300)]);
+        media.played(before + 400).expect("confirmed");
+        assert_eq!(port.flush(), [(part, 400)]);
+        assert_eq!(port.heard(), []);
+    }
+    let (_port, media) = ports(host(PCM_8K));
+    assert_eq!(media.played(1), Err(Kind::Argument));
+}
+
+#[test]
 fn a_part_that_came_to_its_end_but_was_not_ended_is_cut_where_it_is() {
     let (mut port, media) = ports(host(PCM_8K));
     port.play(1, encode(PCM_8K, &[5; 800]).into(), PCM_8K);
