@@ -87,6 +87,24 @@ fn a_host_that_falls_silent_after_its_speech_gets_an_answer_to_all_of_it() {
     let back_ms = Format::PCM16_24K.ms_of_bytes(audio.len() as u64);
     let said_ms = said.len() as u64 / 8;
     assert!(back_ms * 10 > said_ms * 8, "{back_ms} of {said_ms} ms");
+    listen_to_the_end(&session, &call, audio.len() as u64 / 2);
+}
+
+/// Pulls until all of one answer of so many samples at 24 kHz was heard, to the sample.
+fn listen_to_the_end(session: &Session, call: &Call, samples: u64) {
+    let (start, mut out) = (Instant::now(), [0; 160]);
+    while call.stats().pulled < (samples + 1) / 3 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", call.stats());
+        call.pull_samples(&mut out).expect("an open session");
+        session.next_within(FRAME).expect("no callback");
+    }
+    assert_eq!(call.stats().pulled, (samples + 1) / 3);
+    while call.position().is_none_or(|p| p.ms < samples / 24) {
+        assert!(start.elapsed() < PATIENCE, "{:?}", call.position());
+        session.next_within(FRAME).expect("no callback");
+    }
+    let position = call.position().expect("it was heard");
+    assert_eq!((position.part, position.ms), (1, samples / 24));
 }
 
 #[test]
