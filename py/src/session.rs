@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyList};
 use talkwire_core::wire::audio;
 use talkwire_core::{Error, Kind, Result};
 
+use crate::call::Call;
 use crate::error::{OrRaise, details};
 use crate::event::Made;
 
@@ -84,6 +85,12 @@ impl Session {
         let refuse = |e| Error::new(Kind::Argument, format!("{e}"));
         let audio = audio::decode(text).map_err(refuse).or_raise(py)?;
         self.0.append(audio).or_raise(py)
+    }
+
+    /// Attaches a media port; options as JSON.
+    fn attach(&self, py: Python<'_>, options: &str) -> PyResult<Call> {
+        let options = talkwire_core::CallOptions::from_json(options).or_raise(py)?;
+        self.0.attach(options).or_raise(py).map(Call)
     }
 
     /// Asks for the end, which then comes within the given time.
