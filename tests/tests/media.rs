@@ -8,7 +8,7 @@ use talkwire_core::audio::wav::Wav;
 use talkwire_core::call::Track;
 use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::{Call, CallOptions, Client, Kind, Options, Session};
-use talkwire_server::{Config, LocalServer};
+use talkwire_server::{Config, LocalServer, Pacing};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const FRAME: Duration = Duration::from_millis(20);
@@ -138,4 +138,37 @@ fn options_that_make_no_sense_are_refused_before_anything_is_attached() {
     };
     assert_eq!(session.attach(wrong).expect_err("no").kind(), Kind::Config);
     session.attach(CallOptions::default()).expect("attached");
+}
+
+#[test]
+fn what_the_server_is_told_after_a_flush_is_what_was_pulled_to_the_sample() {
+    let config = Config::new().profile("openai").pacing(Pacing::Realtime);
+    let server = LocalServer::start(config).expect("starts");
+    let session = session(&server);
+    let options = CallOptions::default().with_format(PCM_8K);
+    let call = session.attach(options).expect("attached");
+    session
+        .send_text("Tell me everything about keeping time, slowly and in order.")
+        .expect("queued");
+    session.respond(None).expect("queued");
+    let (start, mut out, mut has_flushed) = (Instant::now(), [0; 163], false);
+    let truncated = loop {
+        assert!(start.elapsed() < PATIENCE, "{:?}", call.stats());
+        call.pull_samples(&mut out).expect("an open session");
+        if call.stats().pulled > 6_000 && !has_flushed {
+            has_flushed = true;
+            call.flush();
+        }
+        if let Next::Event(event) = session.next_within(FRAME).expect("no callback")
+            && event.name() == "conversation.item.truncated"
+        {
+            let raw = event.raw().expect("the server's frame").to_owned();
+            break serde_json::from_str::<serde_json::Value>(&raw).expect("JSON");
+        }
+    };
+    // Whatever was cut stays cut.
+    let pulled = call.stats().pulled;
+    call.pull_samples(&mut out).expect("an open session");
+    assert_eq!(call.stats().pulled, pulled);
+    assert_eq!(truncated["audio_end_ms"], pulled / 8);
 }
