@@ -129,6 +129,30 @@ fn a_session_has_one_port_at_a_time_and_ends_it() {
 }
 
 #[test]
+fn what_was_pushed_to_a_session_that_never_opens_is_told_as_unsent() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/", silent.local_addr().expect("an address"));
+    let client = Client::new().url(url).dialect("openai");
+    let session = client.expect("built in").open(Options::default());
+    let session = session.expect("valid options");
+    for frames in [800, 1_600] {
+        let call = session.attach(CallOptions::default().with_format(PCM_8K));
+        let call = call.expect("attached");
+        assert_eq!(
+            call.push_samples(Track::Customer, &vec![1; frames]),
+            Ok(frames)
+        );
+        if frames == 800 {
+            call.detach();
+            continue;
+        }
+        session.close_within(Duration::ZERO);
+        let end = session.ended_within(PATIENCE).expect("no callback");
+        assert_eq!(end.expect("it is closed").unsent.audio_ms, 300);
+    }
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused_before_anything_is_attached() {
     let server = server();
     let session = session(&server);

@@ -454,6 +454,11 @@ impl Port {
         self.uplink.finish(now, wire)
     }
 
+    /// Milliseconds of the customer that were pushed and not sent.
+    pub fn unsent_ms(&self) -> u64 {
+        self.uplink.unsent_ms()
+    }
+
     /// Queues more of a part to be heard, whole samples of `format`.
     pub fn play(&mut self, part: u64, bytes: Bytes, format: Format) {
         self.is_touched = true;

@@ -313,9 +313,14 @@ fn the_newest_sound_from_before_the_opening_is_kept() {
         now += ms(20);
         assert_eq!(port.captured(now, None), None);
     }
+    media.push(Track::Customer, &[0; 160]).expect("open");
+    assert_eq!(port.unsent_ms(), 1_010, "what waits in the ring as well");
+    assert_eq!(port.captured(now, None), None);
     let kept = captured(&mut port, now, PCM_8K);
-    assert_eq!(kept, sound[sound.len() - 16_000..]);
-    assert_eq!(media.stats().preroll_dropped, 16_000);
+    assert_eq!(kept[..15_840], sound[sound.len() - 15_840..]);
+    assert_eq!(kept[15_840..], [0; 160]);
+    assert_eq!(media.stats().preroll_dropped, 16_080);
+    assert_eq!(port.unsent_ms(), 0);
 }
 
 #[test]
