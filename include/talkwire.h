@@ -58,6 +58,21 @@
  * joined and the oldest audio is dropped, which TW_EVENT_AUDIO_GAP tells; beyond `mailbox_events`,
  * the session ends with TW_ERR_SLOW_READER.
  *
+ * @section media Media port
+ *
+ * A host with a clock of its own (a PBX, a sound card) attaches a port to a session. Its media thread
+ * then does, for each packet and however long it is:
+ *
+ *     tw_call_push(call, TW_TRACK_CUSTOMER, packet, len, NULL);
+ *     tw_call_pull(call, packet, len, NULL);
+ *
+ * Formats are the host's; the session converts. When packets stop, call tw_call_pull() by another
+ * clock; silence goes to the server by itself.
+ * P18. tw_call_push(), tw_call_pull() and tw_call_played() take no lock and no memory, make no system
+ *     call and wait for nobody.
+ * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
+ * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
+ *
  * @section errors Errors
  *
  * A call returns TW_OK, TW_AGAIN, TW_CLOSED, or a negative TW_ERR_*. The last parameter, which may be
@@ -128,6 +143,15 @@
 /** First value of a `struct tw_callbacks`: knows its size, calls nothing. */
 #define TW_CALLBACKS_INIT {sizeof(struct tw_callbacks), NULL, NULL, NULL, NULL}
 
+/** First value of a `struct tw_stats`: knows its size. */
+#define TW_STATS_INIT {sizeof(struct tw_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** The customer, or both in turn where tracks are interleaved. */
+#define TW_TRACK_CUSTOMER 0
+
+/** The human agent, where tracks are pushed apart. */
+#define TW_TRACK_AGENT 1
+
 /** Nobody is known to blame. */
 #define TW_WHO_NOBODY 0
 /** The application that uses this library. */
@@ -147,6 +171,46 @@
  * that was accepted has failed. The session goes on; tw_event_error() says more.
  */
 #define TW_EVENT_PROTOCOL_FAULT 1002
+
+/**
+ * `barge_in.held`, made by this library: the customer speaks over the agent; what sounds is quiet
+ * until it is decided.
+ */
+#define TW_EVENT_BARGE_IN_HELD 1003
+
+/**
+ * `barge_in.resumed`, made by this library: it was no interruption; the agent goes on where it
+ * was.
+ */
+#define TW_EVENT_BARGE_IN_RESUMED 1004
+
+/**
+ * `barge_in.confirmed`, made by this library: the agent is interrupted; what was not heard is
+ * dropped everywhere.
+ */
+#define TW_EVENT_BARGE_IN_CONFIRMED 1005
+
+/**
+ * `playout.cut`, made by this library: audio of an item that was received will not be heard to its
+ * end.
+ */
+#define TW_EVENT_PLAYOUT_CUT 1006
+
+/**
+ * `turn.timeline`, made by this library: when what happened between the customer's last word and
+ * the agent's first.
+ */
+#define TW_EVENT_TURN_TIMELINE 1007
+/** `tool.call`, made by this library: a registered tool is to be run; exactly one result is owed. */
+#define TW_EVENT_TOOL_CALL 1008
+/** `tool.overdue`, made by this library: a tool takes longer than a caller waits in silence. */
+#define TW_EVENT_TOOL_OVERDUE 1009
+/** `tool.cancelled`, made by this library: nobody waits for the result of a tool any more. */
+#define TW_EVENT_TOOL_CANCELLED 1010
+/** `context.warning`, made by this library: the conversation nears the context of the model. */
+#define TW_EVENT_CONTEXT_WARNING 1011
+/** `watch.silence`, made by this library: somebody is silent for longer than was allowed. */
+#define TW_EVENT_WATCH_SILENCE 1012
 /** An event this version has no name for; its JSON is reachable. */
 #define TW_EVENT_UNKNOWN 0
 /** `error`. */
@@ -252,6 +316,21 @@
 /** `session.output_transcript.delta` of a translation session. */
 #define TW_EVENT_SESSION_OUTPUT_TRANSCRIPT_DELTA 51
 
+/** The wish waits for its turn. */
+#define TW_WHEN_BUSY_QUEUE 0
+
+/** It waits, and wishes for the same get one response together. What tw_session_respond() does. */
+#define TW_WHEN_BUSY_MERGE 1
+
+/** What runs is cancelled, what waits is dropped, and the wish comes next. */
+#define TW_WHEN_BUSY_REPLACE 2
+
+/** It is refused. */
+#define TW_WHEN_BUSY_REFUSE 3
+
+/** The media port of a session: sound in, sound out, by the clock of the host. */
+typedef struct tw_call tw_call;
+
 /** What a session is opened with. Opening copies it, so it may be changed, used again or freed. */
 typedef struct tw_config tw_config;
 
@@ -275,6 +354,41 @@ typedef struct tw_session tw_session;
 
 /** What a call returns: TW_OK, another positive answer, or a negative TW_ERR_*. */
 typedef int32_t tw_status;
+
+/**
+ * What went through a media port, in samples of the host where nothing else is said. Begin with
+ * TW_STATS_INIT.
+ */
+typedef struct tw_stats {
+  /** Bytes of this struct, as the caller knows it; set by TW_STATS_INIT. */
+  size_t struct_size;
+  /** Taken from pushes, both tracks. */
+  uint64_t pushed;
+  /** Pushed and dropped, because the session did not keep up. */
+  uint64_t overrun;
+  /** Pushes of which something was dropped. */
+  uint64_t overruns;
+  /** Given to pulls as sound. */
+  uint64_t pulled;
+  /** Given to pulls as silence. */
+  uint64_t silence;
+  /** How often speech ran dry in its middle. */
+  uint64_t underruns;
+  /** Waits in the ring to be pulled. */
+  uint64_t depth;
+  /** Waits to get into the ring, in milliseconds. */
+  uint64_t queued_ms;
+  /** Speech of the agent that was dropped because too much of it waited, in milliseconds. */
+  uint64_t play_dropped_ms;
+  /** Dropped because it was too old when the session opened. */
+  uint64_t preroll_dropped;
+  /** Silence sent because nothing was pushed. */
+  uint64_t inserted;
+  /** Loudness of the customer in dBFS, -100 for silence. */
+  float customer_dbfs;
+  /** Loudness of the human agent in dBFS, -100 for silence. */
+  float agent_dbfs;
+} tw_stats;
 
 /**
  * A text that belongs to the object it was asked from: UTF-8, `len` bytes, followed by a NUL that
@@ -1060,6 +1174,267 @@ TW_API tw_status tw_session_answer_call(struct tw_session *session,
                                  size_t output_len,
                                  struct tw_error **err);
 
+/**
+ * Asks for a response, and says what becomes of the wish while the conversation has one that runs.
+ * A wish that comes to nothing is told by TW_EVENT_PROTOCOL_FAULT.
+ *
+ * @param session    the session
+ * @param overrides  NULL, or a JSON object with fields of the wire's `response`, for this one only
+ * @param len        its bytes, or TW_NTS
+ * @param when_busy  one of TW_WHEN_BUSY_QUEUE, _MERGE, _REPLACE, _REFUSE
+ * @param err        receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_respond_when(struct tw_session *session,
+                                  const char *overrides,
+                                  size_t len,
+                                  int32_t when_busy,
+                                  struct tw_error **err);
+
+/**
+ * Decides an interruption that TW_EVENT_BARGE_IN_HELD told of, or interrupts the agent by the
+ * host's own judgement. What was not heard is dropped here and at the server.
+ *
+ * @param session  the session
+ * @param is_one   not 0: it is an interruption; 0: it is none, and the agent goes on
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED; that there is
+ *         nothing to interrupt is told by TW_EVENT_PROTOCOL_FAULT
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_interrupt(struct tw_session *session,
+                               int32_t is_one,
+                               struct tw_error **err);
+
+/**
+ * Tells how much of an agent's audio was heard, for a host that plays the events' audio by itself
+ * and owns the queue (a telephone server with marks). The first such call makes the session count
+ * what is heard, so that an interruption cuts the answer there. With a media port (`tw_call_*`) it
+ * is not needed.
+ *
+ * @param session        the session
+ * @param item_id        the item, see tw_event_item_id()
+ * @param len            its bytes, or TW_NTS
+ * @param content_index  the part, 0 for the first
+ * @param heard_ms       milliseconds from the beginning of the part
+ * @param err            receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_played(struct tw_session *session,
+                            const char *item_id,
+                            size_t len,
+                            uint32_t content_index,
+                            uint64_t heard_ms,
+                            struct tw_error **err);
+
+/* ---- Tools ------------------------------------------------------------------------------------- */
+
+/**
+ * Lets the model call a tool. Each call comes as TW_EVENT_TOOL_CALL with its `call_id`, `name`,
+ * `arguments` (the text of a JSON object with all that the schema requires; arguments that are no
+ * such thing are answered to the model by the library) and `idempotency_key`, and is owed exactly
+ * one tw_tool_answer() or tw_tool_fail(), from any thread. When all calls of a response have their
+ * result, the next response is asked for by the library. Tools may also be given before the session
+ * opens, as `tools` of tw_config_set_json().
+ *
+ * @param session  the session
+ * @param tool     JSON object: `name`, and optionally `description`, `parameters` (JSON schema),
+ *                 `timeout_ms` (30000; then the model is told, and TW_EVENT_TOOL_CANCELLED comes),
+ *                 `overdue_ms` (4000; then TW_EVENT_TOOL_OVERDUE comes) and `filler` (what the
+ *                 agent says when it is overdue)
+ * @param len      its bytes, or TW_NTS
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_tool_register(struct tw_session *session,
+                           const char *tool,
+                           size_t len,
+                           struct tw_error **err);
+
+/**
+ * Gives the result of a tool to the model. The first result of a call counts; another one, and one
+ * that is too late, is refused by TW_EVENT_PROTOCOL_FAULT.
+ *
+ * @param session      the session
+ * @param call_id      the call, see tw_event_call_id()
+ * @param call_id_len  its bytes, or TW_NTS
+ * @param output       what the tool gave, usually JSON text
+ * @param output_len   its bytes, or TW_NTS
+ * @param err          receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_tool_answer(struct tw_session *session,
+                         const char *call_id,
+                         size_t call_id_len,
+                         const char *output,
+                         size_t output_len,
+                         struct tw_error **err);
+
+/**
+ * Tells the model that a tool failed; counts as its result.
+ *
+ * @param session      the session
+ * @param call_id      the call
+ * @param call_id_len  its bytes, or TW_NTS
+ * @param message      what went wrong, for the model
+ * @param message_len  its bytes, or TW_NTS
+ * @param err          receives the error, may be NULL
+ * @return as tw_tool_answer()
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_tool_fail(struct tw_session *session,
+                       const char *call_id,
+                       size_t call_id_len,
+                       const char *message,
+                       size_t message_len,
+                       struct tw_error **err);
+
+/* ---- Media port -------------------------------------------------------------------------------- */
+
+/**
+ * Attaches a media port: sound goes to the server as it is pushed, and what the agent says is there
+ * to be pulled. May be called right after tw_session_open(): what is pushed before the session is
+ * open is kept and sent then. A session has one port at a time; events come as ever.
+ *
+ * The options are a JSON object; what it lacks has a value that suits a telephone call:
+ * `uplink` and `downlink` (format of pushes and pulls, `{"type":"audio/pcm","rate":24000}`;
+ * `audio/pcma` and `audio/pcmu` are A-law and mu-law), `tracks` (`mono`, `stereo` interleaved, or
+ * `two` pushed apart), `send` (`customer`, `agent` or `mix`), `prebuffer_ms` 80, `rebuffer_ms` 60,
+ * `ring_ms` 250, `preroll_ms` 5000, `silence_after_ms` 60 and `silence_max_ms` 3000 (silence is sent
+ * by the clock when pushes stop), `queue_max_ms` 600000, `latency_ms` 0, `confirm` false,
+ * `hold_db` 18 (null: paused), `tick_ms` 20, `idle_tick_ms` 100.
+ *
+ * @param session  the session
+ * @param options  JSON object, or NULL
+ * @param len      its bytes, or TW_NTS
+ * @param call     receives the port; give it back with tw_call_detach()
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CONFIG (options that make no sense), TW_ERR_ARGUMENT (also when there is a
+ *         port already), TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_call_attach(struct tw_session *session,
+                         const char *options,
+                         size_t len,
+                         struct tw_call **call,
+                         struct tw_error **err);
+
+/**
+ * Gives sound to the session. What does not fit, because the session did not keep up, is dropped
+ * and counted. For real-time threads.
+ *
+ * @param call   the port
+ * @param track  TW_TRACK_CUSTOMER, or TW_TRACK_AGENT where tracks are pushed apart
+ * @param data   whole samples in the format of the uplink, any number of them
+ * @param len    bytes
+ * @param taken  receives the samples taken, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED (the session is over), TW_ERR_BUSY (another thread is in a push of
+ *         this track), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: one thread per track at a time. In a callback: yes. Blocks: no, P18.
+ */
+TW_API tw_status tw_call_push(struct tw_call *call,
+                       int32_t track,
+                       const void *data,
+                       size_t len,
+                       size_t *taken);
+
+/**
+ * Fills a buffer with what the agent says; what is not sound, at its end, is silence. For real-time
+ * threads. After the end of the session what is in the ring still comes.
+ *
+ * @param call  the port
+ * @param out   room for whole samples in the format of the downlink, any number of them
+ * @param len   its bytes
+ * @param real  receives the samples that are sound, may be NULL
+ * @return TW_OK, TW_ERR_CLOSED (the session is over and all was pulled), TW_ERR_BUSY (another thread
+ *         is in a pull), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: one thread at a time, pushes beside it. In a callback: yes. Blocks: no, P18.
+ */
+TW_API tw_status tw_call_pull(struct tw_call *call,
+                       void *out,
+                       size_t len,
+                       size_t *real);
+
+/**
+ * What was heard last, at most `tick_ms` ago.
+ *
+ * @param call  the port
+ * @param part  receives the number of the part, counted from 1 in the order in which parts of the
+ *              agent's items begin to sound; may be NULL
+ * @param ms    receives the milliseconds of it; may be NULL
+ * @return TW_OK, TW_AGAIN (nothing was heard yet), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_call_position(const struct tw_call *call, uint64_t *part, uint64_t *ms);
+
+/**
+ * Tells how many of all samples that were pulled as sound have arrived at the listener: for a host
+ * that queues what it pulls and knows by marks how far it is. With the option `confirm` this, and not
+ * the pull, is what counts as heard. For real-time threads.
+ *
+ * @param call     the port
+ * @param samples  in all, since the port was attached; fewer than before change nothing
+ * @return TW_OK, TW_ERR_ARGUMENT (also without the option), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no, P18.
+ */
+TW_API tw_status tw_call_played(struct tw_call *call,
+                         uint64_t samples);
+
+/**
+ * Tells how long a pulled sample takes to the listener's ear, from now on.
+ *
+ * @param call  the port
+ * @param ms    milliseconds
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_call_set_latency_ms(struct tw_call *call, uint32_t ms);
+
+/**
+ * Wishes that what waits to be heard is dropped; it happens within `tick_ms`.
+ *
+ * @param call  the port
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_call_flush(struct tw_call *call);
+
+/**
+ * The numbers so far.
+ *
+ * @param call   the port
+ * @param stats  begun with TW_STATS_INIT; receives the numbers
+ * @return TW_OK, TW_ERR_ARGUMENT (also for a struct without its size), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_call_stats(const struct tw_call *call, struct tw_stats *stats);
+
+/**
+ * Lets go of the session and gives the port back; what was pushed is still sent. NULL is allowed. No
+ * other call with this port may run or follow. It may outlive its session.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_call_detach(struct tw_call *call);
+
 /* ---- Events ------------------------------------------------------------------------------------ */
 
 /**
@@ -1291,7 +1666,9 @@ TW_API void tw_end_free(struct tw_end *end);
  * of a dialect), `dialect` (a table), `script` (YAML text or an object), `script_base` (directory
  * of the script's WAV files), `script_file`, `brain`, `ears`, `voice` (names), `api_key` (the only
  * one accepted), `tls` {`cert`, `key`} (PEM files), `models`, `max_sessions`, `lifetime_ms`,
- * `pacing` ("instant" or "realtime"), `think_ms`, `seed`.
+ * `pacing` ("instant" or "realtime"), `think_ms`, `seed`, `faults` (a list of what goes wrong, as in
+ * a script), `journal` (directory for a file of each session), `control` (true: a port of this
+ * machine for looking into it, see tw_local_server_control_url()).
  *
  * @param config  the object, or NULL for a server that echoes
  * @param len     its bytes, or TW_NTS
@@ -1313,6 +1690,15 @@ TW_API tw_status tw_local_server_start(const char *config,
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
 TW_API struct tw_str tw_local_server_url(const struct tw_local_server *server);
+
+/**
+ * The URL for looking into it and steering it, for example "http://127.0.0.1:40124/": a page for
+ * people, and endpoints for programs (journal, events, clock, faults). Empty unless `control` was
+ * asked for. Belongs to the server.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_local_server_control_url(const struct tw_local_server *server);
 
 /**
  * Stops a server: its sessions are closed with code 1001. Stopping twice is one stop.

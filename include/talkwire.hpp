@@ -255,6 +255,48 @@ class End {
   detail::Handle<tw_end, tw_end_free> handle_;
 };
 
+/// The media port of a session. push(), pull() and played() are for real-time threads and never
+/// throw; they return TW_OK or what went wrong.
+class Call {
+ public:
+  /// Lets go of the session; no other call may run or follow.
+  Call(Call &&other) noexcept = default;
+  Call &operator=(Call &&other) noexcept = default;
+
+  /// Gives whole samples to the session.
+  tw_status push(const void *data, std::size_t bytes, std::int32_t track = TW_TRACK_CUSTOMER,
+                 std::size_t *taken = nullptr) noexcept {
+    return tw_call_push(call_.get(), track, data, bytes, taken);
+  }
+  /// Fills the buffer: sound first, then silence.
+  tw_status pull(void *out, std::size_t bytes, std::size_t *real = nullptr) noexcept {
+    return tw_call_pull(call_.get(), out, bytes, real);
+  }
+  /// Tells how many pulled samples have arrived, with the option `confirm`.
+  tw_status played(std::uint64_t samples) noexcept { return tw_call_played(call_.get(), samples); }
+  void set_latency(milliseconds latency) noexcept {
+    tw_call_set_latency_ms(call_.get(), latency.count());
+  }
+  void flush() noexcept { tw_call_flush(call_.get()); }
+  struct tw_stats stats() const noexcept {
+    struct tw_stats stats = TW_STATS_INIT;
+    tw_call_stats(call_.get(), &stats);
+    return stats;
+  }
+  /// The part of the agent's speech that was heard last, and how far.
+  std::optional<std::pair<std::uint64_t, milliseconds>> position() const noexcept {
+    std::uint64_t part = 0, ms = 0;
+    if (tw_call_position(call_.get(), &part, &ms) != TW_OK) return std::nullopt;
+    return std::pair(part, milliseconds(static_cast<std::uint32_t>(ms)));
+  }
+
+ private:
+  friend class SessionRef;
+  explicit Call(tw_call *call) noexcept : call_(call) {}
+  detail::Handle<tw_call, tw_call_detach> call_;
+};
+
+
 /// A session that somebody else frees: what callbacks are given, and the verbs of every session.
 class SessionRef {
  public:
@@ -264,6 +306,13 @@ class SessionRef {
   void append(const void *audio, std::size_t bytes) {
     detail::Check check;
     check(tw_session_append(session_, audio, bytes, check));
+  }
+  /// Attaches a media port; the options are a JSON object.
+  Call attach(std::string_view options = "{}") {
+    detail::Check check;
+    tw_call *call = nullptr;
+    check(tw_call_attach(session_, options.data(), options.size(), &call, check));
+    return Call(call);
   }
   void commit() { call(tw_session_commit); }
   void clear() { call(tw_session_clear); }

@@ -85,6 +85,13 @@ impl Call {
         self.0.set_latency_ms(ms);
     }
 
+    /// Tells that of all samples pulled as sound so many have arrived at the listener: for a host that
+    /// queues what it pulls, and knows by marks how far it is. Fails with `Argument` unless the
+    /// options say `confirm`. Wait-free, as push and pull are.
+    pub fn played(&self, samples: u64) -> Result<(), Kind> {
+        self.0.played(samples)
+    }
+
     /// Wishes that what waits to be heard is dropped; it happens within `tick_ms`.
     pub fn flush(&self) {
         self.0.flush();

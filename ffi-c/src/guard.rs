@@ -33,6 +33,19 @@ pub(crate) fn done(
     status(name, err, || body().map(|()| TW_OK))
 }
 
+/// A call of a media thread: it has no error to give, because an error costs memory.
+pub(crate) fn bare(name: &str, body: impl FnOnce() -> Result<tw_status, Kind>) -> tw_status {
+    let checked = || match check_not_forked() {
+        Ok(()) => body(),
+        Err(error) => Err(error.kind()),
+    };
+    match contained(name, checked) {
+        Some(Ok(status)) => status,
+        Some(Err(kind)) => kind as tw_status,
+        None => Kind::Panic as tw_status,
+    }
+}
+
 /// A call that only looks; `otherwise` is the answer when it cannot.
 pub(crate) fn value<T>(name: &str, otherwise: T, body: impl FnOnce() -> T) -> T {
     contained(name, body).unwrap_or(otherwise)

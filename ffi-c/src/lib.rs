@@ -12,6 +12,7 @@ mod guard;
 mod handle;
 mod text;
 
+pub mod call;
 pub mod config;
 pub mod end;
 pub mod error;

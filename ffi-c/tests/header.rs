@@ -15,6 +15,8 @@ const CHAPTERS: &[(&str, &[&str])] = &[
     ("Runtime", &["tw_runtime_"]),
     ("Configuration", &["tw_config_"]),
     ("Sessions", &["tw_session_"]),
+    ("Tools", &["tw_tool_"]),
+    ("Media port", &["tw_call_"]),
     ("Events", &["tw_event_"]),
     ("The end of a session", &["tw_end_"]),
     ("Local server", &["tw_local_server_"]),
@@ -206,6 +208,7 @@ fn every_function_stands_behind_the_wall_under_its_own_name() {
                 "guard::status",
                 "guard::done",
                 "guard::value",
+                "guard::bare",
                 "guard::release",
             ];
             assert!(guards.contains(&called), "{name} begins with {called}");

@@ -17,6 +17,7 @@ use talkwire_core::options::tool::Tool;
 use talkwire_core::wire::audio;
 use talkwire_core::{Error, Kind, Result};
 
+use crate::call::Call;
 use crate::error::{OrRaise, details};
 use crate::event::Made;
 
@@ -143,6 +144,12 @@ impl Session {
             let usage = session.usage().await?;
             Ok(serde_json::json!(usage).to_string())
         })
+    }
+
+    /// Attaches a media port; options as JSON.
+    fn attach(&self, py: Python<'_>, options: &str) -> PyResult<Call> {
+        let options = talkwire_core::CallOptions::from_json(options).or_raise(py)?;
+        self.0.attach(options).or_raise(py).map(Call)
     }
 
     /// Asks for the end, which then comes within the given time.

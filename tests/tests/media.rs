@@ -8,7 +8,7 @@ use talkwire_core::audio::wav::Wav;
 use talkwire_core::call::Track;
 use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::{Call, CallOptions, Client, Kind, Options, Session};
-use talkwire_server::{Config, LocalServer};
+use talkwire_server::{Config, LocalServer, Pacing};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const FRAME: Duration = Duration::from_millis(20);
@@ -87,6 +87,24 @@ fn a_host_that_falls_silent_after_its_speech_gets_an_answer_to_all_of_it() {
     let back_ms = Format::PCM16_24K.ms_of_bytes(audio.len() as u64);
     let said_ms = said.len() as u64 / 8;
     assert!(back_ms * 10 > said_ms * 8, "{back_ms} of {said_ms} ms");
+    listen_to_the_end(&session, &call, audio.len() as u64 / 2);
+}
+
+/// Pulls until all of one answer of so many samples at 24 kHz was heard, to the sample.
+fn listen_to_the_end(session: &Session, call: &Call, samples: u64) {
+    let (start, mut out) = (Instant::now(), [0; 160]);
+    while call.stats().pulled < (samples + 1) / 3 {
+        assert!(start.elapsed() < PATIENCE, "{:?}", call.stats());
+        call.pull_samples(&mut out).expect("an open session");
+        session.next_within(FRAME).expect("no callback");
+    }
+    assert_eq!(call.stats().pulled, (samples + 1) / 3);
+    while call.position().is_none_or(|p| p.ms < samples / 24) {
+        assert!(start.elapsed() < PATIENCE, "{:?}", call.position());
+        session.next_within(FRAME).expect("no callback");
+    }
+    let position = call.position().expect("it was heard");
+    assert_eq!((position.part, position.ms), (1, samples / 24));
 }
 
 #[test]
@@ -111,6 +129,30 @@ fn a_session_has_one_port_at_a_time_and_ends_it() {
 }
 
 #[test]
+fn what_was_pushed_to_a_session_that_never_opens_is_told_as_unsent() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/", silent.local_addr().expect("an address"));
+    let client = Client::new().url(url).dialect("openai");
+    let session = client.expect("built in").open(Options::default());
+    let session = session.expect("valid options");
+    for frames in [800, 1_600] {
+        let call = session.attach(CallOptions::default().with_format(PCM_8K));
+        let call = call.expect("attached");
+        assert_eq!(
+            call.push_samples(Track::Customer, &vec![1; frames]),
+            Ok(frames)
+        );
+        if frames == 800 {
+            call.detach();
+            continue;
+        }
+        session.close_within(Duration::ZERO);
+        let end = session.ended_within(PATIENCE).expect("no callback");
+        assert_eq!(end.expect("it is closed").unsent.audio_ms, 300);
+    }
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused_before_anything_is_attached() {
     let server = server();
     let session = session(&server);
@@ -120,4 +162,37 @@ fn options_that_make_no_sense_are_refused_before_anything_is_attached() {
     };
     assert_eq!(session.attach(wrong).expect_err("no").kind(), Kind::Config);
     session.attach(CallOptions::default()).expect("attached");
+}
+
+#[test]
+fn what_the_server_is_told_after_a_flush_is_what_was_pulled_to_the_sample() {
+    let config = Config::new().profile("openai").pacing(Pacing::Realtime);
+    let server = LocalServer::start(config).expect("starts");
+    let session = session(&server);
+    let options = CallOptions::default().with_format(PCM_8K);
+    let call = session.attach(options).expect("attached");
+    session
+        .send_text("Tell me everything about keeping time, slowly and in order.")
+        .expect("queued");
+    session.respond(None).expect("queued");
+    let (start, mut out, mut has_flushed) = (Instant::now(), [0; 163], false);
+    let truncated = loop {
+        assert!(start.elapsed() < PATIENCE, "{:?}", call.stats());
+        call.pull_samples(&mut out).expect("an open session");
+        if call.stats().pulled > 6_000 && !has_flushed {
+            has_flushed = true;
+            call.flush();
+        }
+        if let Next::Event(event) = session.next_within(FRAME).expect("no callback")
+            && event.name() == "conversation.item.truncated"
+        {
+            let raw = event.raw().expect("the server's frame").to_owned();
+            break serde_json::from_str::<serde_json::Value>(&raw).expect("JSON");
+        }
+    };
+    // Whatever was cut stays cut.
+    let pulled = call.stats().pulled;
+    call.pull_samples(&mut out).expect("an open session");
+    assert_eq!(call.stats().pulled, pulled);
+    assert_eq!(truncated["audio_end_ms"], pulled / 8);
 }

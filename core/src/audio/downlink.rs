@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::codec;
 use super::format::Format;
 use super::resample::Resampler;
-use super::ring::Play;
+use super::ring::{Device, Play};
 
 /// Pieces of an answer are converted in blocks of 20 ms: so many in a second.
 const BLOCKS_PER_SECOND: usize = 50;
@@ -208,9 +208,9 @@ impl Downlink {
     }
 
     /// The parts of which more was heard since the last call, with all that was heard of them, in
-    /// samples of the wire; `behind` is what the device holds, in samples of the host.
-    pub(super) fn heard(&mut self, behind: u64) -> Vec<(u64, u64)> {
-        let place = self.play.place(behind);
+    /// samples of the wire.
+    pub(super) fn heard(&mut self, device: Device) -> Vec<(u64, u64)> {
+        let place = self.play.place(device);
         self.ledger.heard(place)
     }
 
@@ -220,8 +220,8 @@ impl Downlink {
     }
 
     /// Drops all that waits. The parts of which something was left, with what was heard of them.
-    pub(super) fn flush(&mut self, behind: u64) -> Vec<(u64, u64)> {
-        let place = self.play.cut(behind);
+    pub(super) fn flush(&mut self, device: Device) -> Vec<(u64, u64)> {
+        let place = self.play.cut(device);
         let mut cut = self.ledger.cut(place, self.play.written);
         for piece in &self.queue {
             if let Piece::Sound(part, ..) = piece

@@ -71,6 +71,9 @@ pub struct Options {
     pub queue_max_ms: u64,
     /// How long a pulled sample takes to the listener's ear.
     pub latency_ms: u32,
+    /// Whether the host tells by `played` what has arrived at the listener: for hosts that queue what
+    /// they pull. Then nothing counts as heard before, and `latency_ms` is of no consequence.
+    pub confirm: bool,
     /// How much quieter the agent is while an interruption is considered; `null` pauses it.
     pub hold_db: Option<f32>,
     /// How often the session looks at the rings.
@@ -95,6 +98,7 @@ impl Default for Options {
             silence_max_ms: 3_000,
             queue_max_ms: 600_000,
             latency_ms: 0,
+            confirm: false,
             hold_db: Some(18.0),
             tick_ms: 20,
             idle_tick_ms: 100,

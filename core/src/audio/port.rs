@@ -13,7 +13,7 @@ use super::codec;
 use super::downlink::Downlink;
 use super::format::Format;
 pub use super::host::{Options, Sent, Track, Tracks};
-use super::ring::{Hold, Play, Pull, Push, Pushed, Sound, State, Words};
+use super::ring::{Device, Hold, Play, Pull, Push, Pushed, Sound, State, Words};
 use super::uplink::{Lane, Uplink};
 use super::words::{Counter, Solo};
 use crate::error::{Kind, Result};
@@ -59,6 +59,7 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
         frame_bytes,
         uplink: options.uplink,
         downlink: options.downlink,
+        confirms: options.confirm,
         shared: shared.clone(),
     };
     let port = Port {
@@ -81,6 +82,7 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
         ring: producer,
         sample_bytes: host.sample_bytes(),
         written: 0,
+        skipped: 0,
         words: words.clone(),
     };
     let prebuffer = samples_of(options.prebuffer_ms);
@@ -130,6 +132,8 @@ struct Shared {
     words: Arc<Words>,
     pushed: [Arc<Pushed>; 2],
     latency_ms: AtomicU64,
+    /// Pulled samples that the host knows to have arrived, where it tells.
+    confirmed: AtomicU64,
     /// The session let go of its end.
     is_closed: AtomicBool,
     /// The host let go of its end.
@@ -156,6 +160,7 @@ impl Shared {
             words: Arc::new(Words::new()),
             pushed: Default::default(),
             latency_ms: AtomicU64::new(latency_ms),
+            confirmed: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
             is_detached: AtomicBool::new(false),
             wants_flush: AtomicBool::new(false),
@@ -177,6 +182,7 @@ pub struct Media {
     frame_bytes: usize,
     uplink: Format,
     downlink: Format,
+    confirms: bool,
     shared: Arc<Shared>,
 }
 
@@ -379,6 +385,16 @@ impl Media {
             .store(u64::from(ms), Ordering::Release);
     }
 
+    /// Tells that of all samples pulled as sound so many have arrived at the listener. Only where the
+    /// options say `confirm`; fewer than before change nothing. Real-time safe.
+    pub fn played(&self, samples: u64) -> Result<(), Kind> {
+        if !self.confirms {
+            return Err(Kind::Argument);
+        }
+        self.shared.confirmed.fetch_max(samples, Ordering::AcqRel);
+        Ok(())
+    }
+
     /// Wishes that what waits to be heard is dropped; it happens within `tick_ms`.
     pub fn flush(&self) {
         self.shared.wants_flush.store(true, Ordering::Release);
@@ -438,6 +454,11 @@ impl Port {
         self.uplink.finish(now, wire)
     }
 
+    /// Milliseconds of the customer that were pushed and not sent.
+    pub fn unsent_ms(&self) -> u64 {
+        self.uplink.unsent_ms()
+    }
+
     /// Queues more of a part to be heard, whole samples of `format`.
     pub fn play(&mut self, part: u64, bytes: Bytes, format: Format) {
         self.is_touched = true;
@@ -460,8 +481,8 @@ impl Port {
     /// The parts of which more was heard since the last call, each with all that was heard of it, in
     /// samples of the format it was played in.
     pub fn heard(&mut self) -> Vec<(u64, u64)> {
-        let behind = self.behind();
-        let heard = self.downlink.heard(behind);
+        let device = self.device();
+        let heard = self.downlink.heard(device);
         if let Some((part, _)) = heard.last() {
             self.is_touched = true;
             let ms = self.downlink.told_ms().min((1 << POSITION_MS_BITS) - 1);
@@ -475,8 +496,8 @@ impl Port {
     /// something was left, each with what was heard of it.
     pub fn flush(&mut self) -> Vec<(u64, u64)> {
         self.is_touched = true;
-        let behind = self.behind();
-        self.downlink.flush(behind)
+        let device = self.device();
+        self.downlink.flush(device)
     }
 
     /// Makes what sounds quiet, or loud again, from the next pull on.
@@ -509,10 +530,12 @@ impl Port {
         Duration::from_millis(u64::from(ms))
     }
 
-    /// Samples of the host that its device holds back.
-    fn behind(&self) -> u64 {
+    fn device(&self) -> Device {
+        if self.options.confirm {
+            return Device::Confirmed(self.shared.confirmed.load(Ordering::Acquire));
+        }
         let ms = self.shared.latency_ms.load(Ordering::Acquire);
-        ms * u64::from(self.options.downlink.rate_hz()) / 1000
+        Device::Behind(ms * u64::from(self.options.downlink.rate_hz()) / 1000)
     }
 }
 

@@ -257,6 +257,8 @@ pub(super) struct Play {
     pub sample_bytes: usize,
     /// Samples that were ever written.
     pub written: u64,
+    /// Samples that were cut: as many places are ahead of what was pulled.
+    pub skipped: u64,
     pub words: Arc<Words>,
 }
 
@@ -278,18 +280,34 @@ impl Play {
         self.words.complete.tell(self.written);
     }
 
-    /// What the listener hears now, at the end of a device that is `behind` the pulls.
-    pub(super) fn place(&self, behind: u64) -> u64 {
-        let cursor = &self.words.cursor;
-        cursor.behind(cursor.place(), behind)
+    /// What the listener hears now, at the end of a device.
+    pub(super) fn place(&self, device: Device) -> u64 {
+        self.heard(self.words.cursor.place(), device)
     }
 
     /// Cuts all that was written; returns what the listener heard last.
-    pub(super) fn cut(&self, behind: u64) -> u64 {
-        let cursor = &self.words.cursor;
-        let place = cursor.cut(self.written);
-        cursor.behind(place, behind)
+    pub(super) fn cut(&mut self, device: Device) -> u64 {
+        let place = self.words.cursor.cut(self.written);
+        let heard = self.heard(place, device);
+        self.skipped += self.written - place;
+        heard
     }
+
+    fn heard(&self, place: u64, device: Device) -> u64 {
+        match device {
+            Device::Behind(samples) => self.words.cursor.behind(place, samples),
+            Device::Confirmed(samples) => place.min(samples.saturating_add(self.skipped)),
+        }
+    }
+}
+
+/// What is known of the way from a pull to the listener's ear.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Device {
+    /// It takes so many samples.
+    Behind(u64),
+    /// So many of all samples that were pulled as sound have arrived.
+    Confirmed(u64),
 }
 
 #[cfg(test)]

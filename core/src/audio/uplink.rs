@@ -90,6 +90,11 @@ impl Lane {
         self.backlog.len() / self.frame_bytes
     }
 
+    /// Frames that wait, in the ring and behind it.
+    fn waiting(&self) -> usize {
+        self.frames() + self.ring.slots() / self.frame_bytes
+    }
+
     /// Drops the oldest frames beyond `most`; returns how many.
     fn trim(&mut self, most: usize) -> u64 {
         let over = self.frames().saturating_sub(most);
@@ -137,6 +142,12 @@ impl Uplink {
     /// Samples of silence that were sent because nothing was pushed.
     pub(super) fn silence(&self) -> u64 {
         self.clock.total
+    }
+
+    /// Milliseconds of the customer that were pushed and not sent.
+    pub(super) fn unsent_ms(&self) -> u64 {
+        let waiting = self.lanes.first().map_or(0, Lane::waiting) as u64;
+        waiting * 1000 / u64::from(self.host.rate_hz())
     }
 
     /// Whether something is still to come without a push.

@@ -52,6 +52,11 @@ impl Attached {
         Some(Input::Captured(audio))
     }
 
+    /// Milliseconds that were pushed and will not be sent.
+    pub(super) fn unsent_ms(&self) -> u64 {
+        self.port.unsent_ms()
+    }
+
     pub(super) fn play(&mut self, part: PartId, audio: Bytes, format: Format) {
         self.port.play(part.0, audio, format);
     }

@@ -46,6 +46,8 @@ pub(crate) struct Driver {
     lanes: Lanes,
     /// Before the mailbox, also when dropped: who sees the end finds the port closed.
     call: Option<Attached>,
+    /// Of ports that are gone.
+    unsent_ms: u64,
     tools: Tools,
     mailbox: Ends,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Reply>>>,
@@ -126,6 +128,7 @@ impl Driver {
             link: LinkId(1),
             lanes: Lanes::new(uplink_max_ms),
             call: None,
+            unsent_ms: 0,
             tools: Tools::default(),
             mailbox: Ends(mailbox),
             waiting: HashMap::new(),
@@ -203,7 +206,10 @@ impl Driver {
             }
             self.command(command, reply);
         }
-        self.call = None;
+        left.audio_ms += self.unsent_ms;
+        if let Some(call) = self.call.take() {
+            left.audio_ms += call.unsent_ms();
+        }
         if let Some(mut end) = self.end.take() {
             end.unsent.audio_ms += left.audio_ms;
             end.unsent.commands += left.commands;
@@ -290,6 +296,7 @@ impl Driver {
         if let Some(rest) = call.finish(Instant::now(), wire) {
             self.input(rest);
         }
+        self.unsent_ms += call.unsent_ms();
         self.input(Input::Port(false));
     }
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from . import events
+from ._call import Call, CallOptions, CallStats
 from ._client import ConnectionManager, Options, connect
 from ._connection import Connection
 from ._errors import (
@@ -53,6 +54,9 @@ __all__ = [
     "AudioGapEvent",
     "AuthError",
     "BusyError",
+    "Call",
+    "CallOptions",
+    "CallStats",
     "ConfigError",
     "ConnectError",
     "Connection",

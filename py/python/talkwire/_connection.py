@@ -10,9 +10,10 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from . import _native, _process
+from ._call import Call, CallOptions, octets
 from ._errors import (
     ConnectionClosed,
     End,
@@ -85,6 +86,14 @@ class Connection:
     def response(self) -> Response:
         """Answers of the server."""
         return Response(self)
+
+    # ---- sound ----------------------------------------------------------------------------------
+
+    def attach(self, **options: Unpack[CallOptions]) -> Call:
+        """Attaches a media port: sound goes to the server as it is pushed, and what the agent says
+        is there to be pulled. A connection has one port at a time."""
+        self._check()
+        return Call(self._native.attach(_json(options)))
 
     # ---- events ---------------------------------------------------------------------------------
 
@@ -344,7 +353,7 @@ class InputAudioBuffer(_Noun):
         elif isinstance(audio, str):
             await connection._put(connection._native.append_base64, audio)
         else:
-            await connection._put(connection._native.append, _octets(audio))
+            await connection._put(connection._native.append, octets(audio))
 
     async def commit(self, *, event_id: str | None = None) -> None:
         """Makes a turn of the audio appended so far. Asks for no response."""
@@ -458,12 +467,5 @@ def _json(event: Mapping[str, Any]) -> str:
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
-def _octets(audio: Buffer) -> memoryview:
-    view = memoryview(audio)
-    if view.format not in ("B", "b", "c", "h", "<h"):
-        raise TypeError(f"audio is bytes or 16-bit samples, not items of format {view.format!r}")
-    return view.cast("B") if view.format != "<h" else memoryview(view.tobytes())
-
-
 def _base64(audio: Buffer) -> str:
-    return b64encode(_octets(audio)).decode("ascii")
+    return b64encode(octets(audio)).decode("ascii")

@@ -313,9 +313,14 @@ fn the_newest_sound_from_before_the_opening_is_kept() {
         now += ms(20);
         assert_eq!(port.captured(now, None), None);
     }
+    media.push(Track::Customer, &[0; 160]).expect("open");
+    assert_eq!(port.unsent_ms(), 1_010, "what waits in the ring as well");
+    assert_eq!(port.captured(now, None), None);
     let kept = captured(&mut port, now, PCM_8K);
-    assert_eq!(kept, sound[sound.len() - 16_000..]);
-    assert_eq!(media.stats().preroll_dropped, 16_000);
+    assert_eq!(kept[..15_840], sound[sound.len() - 15_840..]);
+    assert_eq!(kept[15_840..], [0; 160]);
+    assert_eq!(media.stats().preroll_dropped, 16_080);
+    assert_eq!(port.unsent_ms(), 0);
 }
 
 #[test]
@@ -490,6 +495,30 @@ fn the_latency_of_a_device_is_taken_off_and_comes_back_with_time() {
     pull(&media, 5_000);
     assert_eq!(port.heard(), [(7, 1_600)]);
     assert_eq!(port.heard(), []);
+}
+
+#[test]
+fn a_host_that_queues_tells_what_arrived_and_nothing_else_counts() {
+    let (mut port, media) = ports(Options {
+        confirm: true,
+        ..host(PCM_8K)
+    });
+    for part in [1, 2] {
+        port.play(part, encode(PCM_8K, &[5; 1_600]).into(), PCM_8K);
+        port.play_end(part);
+        port.top_up();
+        pull(&media, 1_000);
+        assert_eq!(port.heard(), []);
+        let before = 1_000 * (part - 1);
+        assert_eq!(media.played(before + 300), Ok(()));
+        assert_eq!(media.played(before), Ok(()), "an old mark");
+        assert_eq!(port.heard(), [(part, 300)]);
+        media.played(before + 400).expect("confirmed");
+        assert_eq!(port.flush(), [(part, 400)]);
+        assert_eq!(port.heard(), []);
+    }
+    let (_port, media) = ports(host(PCM_8K));
+    assert_eq!(media.played(1), Err(Kind::Argument));
 }
 
 #[test]

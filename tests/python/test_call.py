@@ -1,0 +1,134 @@
+"""The media port: a host with a clock of its own pushes and pulls."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import math
+import threading
+from typing import Any
+
+import pytest
+import talkwire
+from helpers import run
+from talkwire.testing import LocalServer
+
+LAW: dict[str, Any] = {"type": "audio/pcma"}
+PCM_8K: dict[str, Any] = {"type": "audio/pcm", "rate": 8_000}
+FRAME_S = 0.02
+PATIENCE_S = 30
+
+
+def speech(ms: int) -> array.array[int]:
+    """What a voice detector takes for speech: a buzz of many harmonics."""
+    wave = (
+        sum(math.sin(2 * math.pi * 140 * n * i / 8_000) / n for n in range(1, 20))
+        for i in range(8 * ms)
+    )
+    return array.array("h", (int(5_000 * sample) for sample in wave))
+
+
+class Host(threading.Thread):
+    """Pushes what is said and pulls, frame by frame, from a thread of its own."""
+
+    def __init__(self, call: talkwire.Call, said: array.array[int]) -> None:
+        super().__init__(daemon=True)
+        self.call, self.said = call, said
+        self.heard = array.array("h")
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        frames = [self.said[i : i + 160] for i in range(0, len(self.said), 160)]
+        while not self.stop.wait(FRAME_S):
+            if frames:
+                frame = frames.pop(0)
+                assert self.call.push(frame) == len(frame)
+            audio, real = self.call.pull(160)
+            assert len(audio) == 320 and not any(audio[2 * real :])
+            self.heard.frombytes(audio[: 2 * real])
+
+
+def test_a_host_in_a_thread_is_answered_by_what_it_said() -> None:
+    async def main() -> None:
+        with LocalServer(brain="loop", profile="openai") as server:
+            session = {"audio": {"input": {"turn_detection": None}}}
+            connected = talkwire.connect(server.url, dialect="openai", session=session)
+            async with connected as connection:
+                call = connection.attach(uplink=PCM_8K, downlink=PCM_8K)
+                host = Host(call, speech(600))
+                host.start()
+                async with asyncio.timeout(PATIENCE_S):
+                    while call.stats.pushed < len(host.said) or call.stats.inserted < 800:
+                        await asyncio.sleep(FRAME_S)
+                    await connection.input_audio_buffer.commit()
+                    await connection.response.create()
+                    samples = 0
+                    async for event in connection:
+                        samples += len(event.audio or b"") // 2
+                        if event.type == "response.done":
+                            break
+                    assert samples >= 24 * 600
+                    while call.stats.pulled < (samples + 1) // 3:
+                        await asyncio.sleep(FRAME_S)
+                    while call.position != (1, samples // 24):
+                        await asyncio.sleep(FRAME_S)
+                host.stop.set()
+                host.join()
+                assert len(host.heard) == (samples + 1) // 3
+                assert max(host.heard) > 2_000
+                call.detach()
+                with pytest.raises(talkwire.ConnectionClosed):
+                    call.push(host.said)
+
+    run(main())
+
+
+def test_buffers_of_every_kind_go_in_and_out() -> None:
+    async def main() -> None:
+        with LocalServer() as server:
+            async with talkwire.connect(server.url) as connection:
+                with connection.attach(uplink=PCM_8K, downlink=LAW, tracks="two") as call:
+                    samples = array.array("h", [1, 2, 3])
+                    for audio in (samples, samples.tobytes(), memoryview(samples)):
+                        assert call.push(audio) == 3
+                    assert call.push(bytearray(8), track="agent") == 4
+                    out = bytearray(b"\x11" * 5)
+                    assert call.pull_into(out) == 0
+                    assert out == b"\xd5" * 5
+                    assert call.pull(0) == (b"", 0)
+                    assert call.pull(2) == (b"\xd5\xd5", 0)
+                    assert call.position is None
+                    stats = call.stats
+                    assert (stats.pushed, stats.silence, stats.overrun) == (13, 7, 0)
+                    with pytest.raises(talkwire.ArgumentError):
+                        call.push(b"odd")
+                    with pytest.raises(ValueError, match="track"):
+                        call.push(b"", track="left")  # type: ignore[arg-type]
+                    with pytest.raises(talkwire.ArgumentError):
+                        call.played(1)
+                    with pytest.raises(talkwire.ArgumentError):
+                        connection.attach()
+                with pytest.raises(talkwire.ConfigError, match="prebufer_ms"):
+                    connection.attach(prebufer_ms=1)  # type: ignore[call-arg]
+                with pytest.raises(talkwire.ConfigError, match="ring_ms"):
+                    connection.attach(ring_ms=10)
+                connection.attach().detach()
+
+    run(main())
+
+
+def test_after_the_end_a_call_says_so() -> None:
+    async def main() -> None:
+        with LocalServer() as server:
+            async with talkwire.connect(server.url) as connection:
+                call = connection.attach(downlink=LAW)
+            with pytest.raises(talkwire.ConnectionClosed):
+                call.push(b"")
+            with pytest.raises(talkwire.ConnectionClosed):
+                call.pull(160)
+            out = bytearray(4)
+            with pytest.raises(talkwire.ConnectionClosed):
+                call.pull_into(out)
+            assert out == b"\xd5" * 4
+
+    run(main())
