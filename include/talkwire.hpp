@@ -329,6 +329,35 @@ class SessionRef {
     check(tw_session_answer_call(session_, call_id.data(), call_id.size(), output.data(),
                                  output.size(), check));
   }
+  /// As respond(), with one of TW_WHEN_BUSY_* for a conversation that has a response already.
+  void respond_when(int when_busy, std::string_view overrides = {}) {
+    detail::Check check;
+    const char *text = overrides.empty() ? nullptr : overrides.data();
+    check(tw_session_respond_when(session_, text, overrides.size(), when_busy, check));
+  }
+  /// Decides an interruption that is held, or interrupts the agent.
+  void interrupt(bool is_one = true) {
+    detail::Check check;
+    check(tw_session_interrupt(session_, is_one ? 1 : 0, check));
+  }
+  /// What was heard of an agent's audio that the host plays by itself.
+  void played(std::string_view item_id, std::uint32_t content_index, milliseconds heard) {
+    detail::Check check;
+    const auto ms = static_cast<std::uint64_t>(heard.count());
+    check(tw_session_played(session_, item_id.data(), item_id.size(), content_index, ms, check));
+  }
+  /// Lets the model call a tool, given as JSON; each call is owed one answer_tool() or fail_tool().
+  void register_tool(std::string_view tool) { call(tw_tool_register, tool); }
+  void answer_tool(std::string_view call_id, std::string_view output) {
+    detail::Check check;
+    check(tw_tool_answer(session_, call_id.data(), call_id.size(), output.data(), output.size(),
+                         check));
+  }
+  void fail_tool(std::string_view call_id, std::string_view message) {
+    detail::Check check;
+    check(tw_tool_fail(session_, call_id.data(), call_id.size(), message.data(), message.size(),
+                       check));
+  }
   /// Asks for the end and returns at once.
   void close(milliseconds timeout) {
     detail::Check check;
