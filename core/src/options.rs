@@ -45,6 +45,13 @@ pub struct Options {
     pub when_busy: WhenBusy,
     /// Longest wait of such a wish.
     pub wish_timeout_ms: u64,
+    /// Silence of the customer, from the end of an answer as it is heard, after which it is told and
+    /// the agent asks whether they are there; 0 is never. `idle_timeout_ms` of the session's turn
+    /// detection comes before it.
+    pub customer_silence_ms: u64,
+    /// Time from the beginning of a response to its first piece, after which it is told and the
+    /// response cancelled; 0 is never.
+    pub agent_silence_ms: u64,
     /// Time for name resolution, proxy, TCP and TLS.
     pub connect_timeout_ms: u64,
     /// Time for the WebSocket upgrade.
@@ -97,6 +104,8 @@ impl Default for Options {
             barge_in: barge_in::BargeIn::default(),
             when_busy: WhenBusy::Merge,
             wish_timeout_ms: 60_000,
+            customer_silence_ms: 0,
+            agent_silence_ms: 20_000,
             connect_timeout_ms: 10_000,
             handshake_timeout_ms: 10_000,
             greeting_timeout_ms: 10_000,

@@ -54,7 +54,7 @@ def test_a_host_in_a_thread_is_answered_by_what_it_said() -> None:
             session = {"audio": {"input": {"turn_detection": None}}}
             connected = talkwire.connect(server.url, dialect="openai", session=session)
             async with connected as connection:
-                call = connection.attach(uplink=PCM_8K, downlink=PCM_8K)
+                call = connection.call(uplink=PCM_8K, downlink=PCM_8K)
                 host = Host(call, speech(600))
                 host.start()
                 async with asyncio.timeout(PATIENCE_S):
@@ -87,7 +87,7 @@ def test_buffers_of_every_kind_go_in_and_out() -> None:
     async def main() -> None:
         with LocalServer() as server:
             async with talkwire.connect(server.url) as connection:
-                with connection.attach(uplink=PCM_8K, downlink=LAW, tracks="two") as call:
+                with connection.call(uplink=PCM_8K, downlink=LAW, tracks="two") as call:
                     samples = array.array("h", [1, 2, 3])
                     for audio in (samples, samples.tobytes(), memoryview(samples)):
                         assert call.push(audio) == 3
@@ -107,12 +107,12 @@ def test_buffers_of_every_kind_go_in_and_out() -> None:
                     with pytest.raises(talkwire.ArgumentError):
                         call.played(1)
                     with pytest.raises(talkwire.ArgumentError):
-                        connection.attach()
+                        connection.call()
                 with pytest.raises(talkwire.ConfigError, match="prebufer_ms"):
-                    connection.attach(prebufer_ms=1)  # type: ignore[call-arg]
+                    connection.call(prebufer_ms=1)  # type: ignore[call-arg]
                 with pytest.raises(talkwire.ConfigError, match="ring_ms"):
-                    connection.attach(ring_ms=10)
-                connection.attach().detach()
+                    connection.call(ring_ms=10)
+                connection.call().detach()
 
     run(main())
 
@@ -121,7 +121,7 @@ def test_after_the_end_a_call_says_so() -> None:
     async def main() -> None:
         with LocalServer() as server:
             async with talkwire.connect(server.url) as connection:
-                call = connection.attach(downlink=LAW)
+                call = connection.call(downlink=LAW)
             with pytest.raises(talkwire.ConnectionClosed):
                 call.push(b"")
             with pytest.raises(talkwire.ConnectionClosed):

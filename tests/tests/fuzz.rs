@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 use talkwire_core::audio::wav::Wav;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::engine::Engine;
-use talkwire_core::engine::io::{Command, Down, Effect, Effects, Input, LinkId, Ticket};
+use talkwire_core::engine::io::{
+    Command, Down, Effect, Effects, Frame, Heard, Input, LinkId, Mark, PartId, Ticket,
+};
+use talkwire_core::event::local::Local;
+use talkwire_core::options::WhenBusy;
+use talkwire_core::options::tool::Tool;
 use talkwire_core::{Options, Unsent};
 use talkwire_server::{Config, Plan};
 use talkwire_tests::flow::{Common, parse_common, parse_flows};
@@ -47,6 +52,8 @@ struct Bench {
     asked: u64,
     answers: HashMap<u64, u32>,
     ends: u32,
+    /// Outputs of function calls that were sent, by call.
+    outputs: HashMap<String, u32>,
 }
 
 impl Bench {
@@ -58,6 +65,7 @@ impl Bench {
             asked: 0,
             answers: HashMap::new(),
             ends: 0,
+            outputs: HashMap::new(),
         };
         bench.input(Input::Open);
         bench.input(Input::LinkUp(LINK));
@@ -71,18 +79,45 @@ impl Bench {
         let mut fx = Effects::new();
         self.engine.handle(self.now, input, &mut fx);
         self.engine.check();
-        for effect in &fx {
+        self.note(&fx);
+        if fx.iter().any(|effect| matches!(effect, Effect::Flush)) {
+            let cut = vec![Heard {
+                part: PartId(1),
+                samples: 7,
+            }];
+            fx.extend(self.input(Input::Flushed(cut)));
+        }
+        fx
+    }
+
+    fn note(&mut self, fx: &Effects) {
+        for effect in fx {
             match effect {
                 Effect::Reply(ticket, _) => *self.answers.entry(ticket.0).or_default() += 1,
                 Effect::End(_) => self.ends += 1,
                 Effect::Emit(event) => {
                     let json = event.json();
                     serde_json::from_str::<Value>(&json).expect("an event's JSON is JSON");
+                    if let Some(Local::Cut(cut)) = event.own() {
+                        assert!(cut.heard_ms <= cut.received_ms, "{cut:?}");
+                        assert!(cut.truncated_ms.is_none_or(|ms| ms == cut.heard_ms));
+                    }
                 }
+                Effect::Send(_, Frame::Text(text)) => self.sent(text),
                 _ => {}
             }
         }
-        fx
+    }
+
+    /// A call has one output, whoever gives it.
+    fn sent(&mut self, text: &str) {
+        let frame: Value = serde_json::from_str(text).expect("what is sent is JSON");
+        if frame["item"]["type"] == "function_call_output" {
+            let call_id = frame["item"]["call_id"].to_string();
+            let outputs = self.outputs.entry(call_id).or_default();
+            *outputs += 1;
+            assert_eq!(*outputs, 1, "{text}");
+        }
     }
 
     /// A frame of the server may be nonsense; that is never a reason to end.
@@ -102,6 +137,36 @@ impl Bench {
         self.asked += 1;
         let ticket = Some(Ticket(self.asked));
         self.input(Input::Command(Command::Json(event.to_string()), ticket));
+    }
+
+    fn call(&mut self, call: Calls) {
+        let heard = |part, samples| Heard {
+            part: PartId(part),
+            samples,
+        };
+        let command = match call {
+            Calls::Port(is_there) => return drop(self.input(Input::Port(is_there))),
+            Calls::Heard(part, samples) => {
+                return drop(self.input(Input::Heard(vec![heard(part, samples)])));
+            }
+            Calls::Sound(bytes) => {
+                return drop(self.input(Input::Captured(vec![0; bytes].into())));
+            }
+            Calls::Interrupt(is_one) => Command::Interrupt(is_one),
+            Calls::Played(heard_ms) => Command::Played(Mark {
+                item_id: "a".to_owned(),
+                content_index: 0,
+                heard_ms,
+            }),
+            Calls::Respond(when_busy) => Command::Respond(None, when_busy),
+            Calls::Register => Command::Register(Tool::new("f")),
+            Calls::ToolResult(call_id) => Command::ToolResult {
+                call_id,
+                output: Ok("{}".to_owned()),
+            },
+        };
+        self.asked += 1;
+        self.input(Input::Command(command, Some(Ticket(self.asked))));
     }
 
     fn wait(&mut self, ms: u64) {
@@ -217,7 +282,35 @@ fn swap(value: &mut Value, left: &mut usize, new: &Value) -> bool {
 enum Turn {
     Server(Value),
     Command(Value),
+    Call(Calls),
     Wait(u64),
+}
+
+/// What a call adds to that.
+#[derive(Clone, Debug)]
+enum Calls {
+    Port(bool),
+    Heard(u64, u64),
+    Sound(usize),
+    Interrupt(bool),
+    Played(u64),
+    Respond(WhenBusy),
+    Register,
+    ToolResult(String),
+}
+
+fn calls() -> impl Strategy<Value = Calls> {
+    use WhenBusy::{Merge, Queue, Refuse, Replace};
+    prop_oneof![
+        any::<bool>().prop_map(Calls::Port),
+        (0_u64..6, 0_u64..4_000).prop_map(|(part, samples)| Calls::Heard(part, samples)),
+        (0_usize..2_000).prop_map(|n| Calls::Sound(2 * n)),
+        any::<bool>().prop_map(Calls::Interrupt),
+        (0_u64..500).prop_map(Calls::Played),
+        prop::sample::select(vec![Queue, Merge, Replace, Refuse]).prop_map(Calls::Respond),
+        Just(Calls::Register),
+        prop::sample::select(vec!["a", "b", "c"]).prop_map(|id| Calls::ToolResult(id.to_owned())),
+    ]
 }
 
 fn id() -> impl Strategy<Value = Value> {
@@ -333,14 +426,23 @@ fn command() -> impl Strategy<Value = Value> {
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
-    let error =
-        id().prop_map(|id| json!({"type": "error", "error": {"message": "m", "event_id": id}}));
+    let codes = vec![
+        Value::Null,
+        json!("conversation_already_has_active_response"),
+        json!("response_cancel_not_active"),
+    ];
+    let code = prop::sample::select(codes);
+    let named = prop_oneof![id(), (0_u32..12).prop_map(|n| json!(format!("evt_{n}")))];
+    let error = (named, code).prop_map(|(id, code)| {
+        json!({"type": "error", "error": {"message": "m", "event_id": id, "code": code}})
+    });
     prop_oneof![
         6 => response_event().prop_map(Turn::Server),
         4 => item_event().prop_map(Turn::Server),
         8 => part_event().prop_map(Turn::Server),
         1 => session_event().prop_map(Turn::Server),
-        1 => error.prop_map(Turn::Server),
+        2 => error.prop_map(Turn::Server),
+        6 => calls().prop_map(Turn::Call),
         4 => command().prop_map(Turn::Command),
         1 => (0_u64..20_000).prop_map(Turn::Wait),
     ]
@@ -434,6 +536,7 @@ proptest! {
                         bench.server(&event.to_string());
                     }
                     Turn::Command(event) => bench.command(event),
+                    Turn::Call(call) => bench.call(call.clone()),
                     Turn::Wait(ms) => bench.wait(*ms),
                 }
             }

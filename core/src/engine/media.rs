@@ -1,6 +1,6 @@
 //! What the engine makes of a listener: it keeps the ledger, and lets the customer interrupt.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -8,6 +8,7 @@ use super::Engine;
 use super::barge_in::Move;
 use super::io::{Command, Effect, Effects, Frame, Heard};
 use super::playout::Listener;
+use super::watch::{PROMPT, Silent};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::event::local::{Cut, Local};
@@ -205,6 +206,26 @@ impl Engine {
         let response = Some(Map::from_iter([("instructions".to_owned(), text.into())]));
         let create = ClientEvent::ResponseCreate(ResponseCreate { response });
         self.post(now, create, fx);
+    }
+
+    /// Somebody is silent for too long: it is told, and something is done about it.
+    pub(super) fn silence(&mut self, now: Instant, fx: &mut Effects) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match self.watch.due(now) {
+            Some(Silent::Customer(time)) => {
+                let (who, ms) = ("customer", ms(time));
+                self.tell(now, Local::Silence { who, ms }, fx);
+                self.ask(now, PROMPT, fx);
+            }
+            Some(Silent::Agent(time)) => {
+                let (who, ms) = ("agent", ms(time));
+                self.tell(now, Local::Silence { who, ms }, fx);
+                for id in self.responses.discard(false) {
+                    self.cancel(now, id, fx);
+                }
+            }
+            None => {}
+        }
     }
 
     /// The port has stopped: what it tells is final.

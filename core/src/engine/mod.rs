@@ -59,7 +59,7 @@ use tracks::Tracks;
 use turns::Turns;
 use uplink::Held;
 use usage::Usage;
-use watch::{PROMPT, Watch};
+use watch::Watch;
 
 use crate::dialect::Dialect;
 use crate::dialect::check::Waived;
@@ -120,7 +120,7 @@ impl Engine {
             tools: Tools::new(options.tools.clone(), ids.next("call")),
             tracks: Tracks::default(),
             history: History::default(),
-            watch: Watch::default(),
+            watch: Watch::new(options.customer_silence_ms, options.agent_silence_ms),
             halves: Halves::default(),
             barge_in: BargeIn::new(&options.barge_in),
             timeline: Timeline::default(),
@@ -228,9 +228,7 @@ impl Engine {
         let step = self.barge_in.timeout(now);
         self.carry_out(now, step, fx);
         self.tools_due(now, fx);
-        if self.watch.is_due(now) {
-            self.ask(now, PROMPT, fx);
-        }
+        self.silence(now, fx);
         if self.link.is_overdue(now) {
             // A closing handshake that took too long is still the close that was asked for.
             let silence = Error::new(Kind::Timeout, self.link.overdue_for());

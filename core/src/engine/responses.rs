@@ -434,7 +434,8 @@ impl Responses {
     pub(super) fn discard(&mut self, cancels: bool) -> Vec<String> {
         let mut running = Vec::new();
         for response in self.running.iter_mut().filter(|r| !r.aside) {
-            if !(cancels && response.interrupted) && !response.discarded {
+            let is_cancelled = cancels && response.interrupted;
+            if !is_cancelled && !response.discarded {
                 running.push(response.id.clone());
             }
             response.discarded = true;

@@ -1,4 +1,5 @@
-//! Silence: where a server has no idle timeout of its own, the prompt after it comes from here.
+//! Silence: of a customer who says nothing after an answer, and of an agent whose answer does not
+//! begin to come.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,22 @@ const IDLE_TIMEOUT: &str = "/audio/input/turn_detection/idle_timeout_ms";
 pub(super) const PROMPT: &str =
     "The caller has said nothing for a while. Ask briefly whether they are still there.";
 
-/// The clock of silence. It runs from the end of an answer, as the caller hears it, until somebody
-/// speaks.
+/// Who is silent, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silent {
+    Customer(Duration),
+    Agent(Duration),
+}
+
+/// The clocks of silence. That of the customer runs from the end of an answer, as it is heard, until
+/// somebody speaks; that of the agent from the beginning of a response to its first piece.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    /// What the application wants told.
+    customer: Option<Duration>,
+    agent: Option<Duration>,
+    /// Since when a response has begun and brought nothing.
+    awaited: Option<Instant>,
     timeout: Option<Duration>,
     /// When the first sound of the answer came, and how long all of it lasts.
     sounds: Option<(Instant, Duration)>,
@@ -26,6 +39,16 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// Clocks that ring after these times; 0 is never.
+    pub(super) fn new(customer_ms: u64, agent_ms: u64) -> Self {
+        let some = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms.min(86_400_000)));
+        Self {
+            customer: some(customer_ms),
+            agent: some(agent_ms),
+            ..Self::default()
+        }
+    }
+
     /// Takes the timeout out of a patch of the session, for a server that knows none.
     pub(super) fn take_over(&mut self, patch: &mut Map) {
         let detection = patch
@@ -46,12 +69,19 @@ impl Watch {
             ServerEvent::ResponseCreated(_) => {
                 self.since = None;
                 self.sounds = None;
+                self.awaited = Some(now);
             }
+            ServerEvent::TextDelta(_)
+            | ServerEvent::TranscriptDelta(_)
+            | ServerEvent::ArgumentsDelta(_)
+            | ServerEvent::McpArgumentsDelta(_) => self.awaited = None,
             ServerEvent::AudioDelta(_) => {
+                self.awaited = None;
                 let (_, lasts) = self.sounds.get_or_insert((now, Duration::ZERO));
                 *lasts += Duration::from_millis(audio_ms);
             }
             ServerEvent::ResponseDone(_) => {
+                self.awaited = None;
                 let heard = self.sounds.take().map_or(now, |(from, lasts)| from + lasts);
                 self.since = Some(heard.max(now));
             }
@@ -60,18 +90,33 @@ impl Watch {
         }
     }
 
-    /// When the prompt is due.
+    /// When the next clock rings.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(self.since? + self.timeout?)
+        [self.customer_due(), self.agent_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Whether the prompt is due; it comes once.
-    pub(super) fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = self.deadline().is_some_and(|due| now >= due);
-        if is_due {
+    fn customer_due(&self) -> Option<Instant> {
+        Some(self.since? + self.timeout.or(self.customer)?)
+    }
+
+    fn agent_due(&self) -> Option<Instant> {
+        Some(self.awaited? + self.agent?)
+    }
+
+    /// Whose clock rings; each rings once.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Silent> {
+        if self.customer_due().is_some_and(|due| now >= due) {
             self.since = None;
+            return self.timeout.or(self.customer).map(Silent::Customer);
         }
-        is_due
+        if self.agent_due().is_some_and(|due| now >= due) {
+            self.awaited = None;
+            return self.agent.map(Silent::Agent);
+        }
+        None
     }
 
     /// Watches no more.
@@ -121,8 +166,12 @@ mod tests {
         watch.seen(now, &event("response.done"), 0);
         let due = now + Duration::from_secs(8);
         assert_eq!(watch.deadline(), Some(due));
-        assert!(!watch.is_due(due - Duration::from_millis(1)));
-        assert!(watch.is_due(due) && !watch.is_due(due));
+        assert_eq!(watch.due(due - Duration::from_millis(1)), None);
+        assert_eq!(
+            watch.due(due),
+            Some(Silent::Customer(Duration::from_secs(6)))
+        );
+        assert_eq!(watch.due(due), None);
     }
 
     #[test]
@@ -149,6 +198,21 @@ mod tests {
             assert!(watch.deadline().is_some());
             end(&mut watch);
             assert_eq!(watch.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_does_not_begin_to_come_is_told_once() {
+        let (mut watch, now) = (Watch::new(0, 5_000), Instant::now());
+        let due = now + Duration::from_secs(5);
+        watch.seen(now, &event("response.created"), 0);
+        assert_eq!(watch.deadline(), Some(due));
+        assert_eq!(watch.due(due), Some(Silent::Agent(Duration::from_secs(5))));
+        assert_eq!(watch.due(due), None);
+        for ends in ["response.output_text.delta", "response.done"] {
+            watch.seen(now, &event("response.created"), 0);
+            watch.seen(now, &event(ends), 0);
+            assert_eq!(watch.deadline(), None, "{ends}");
         }
     }
 }

@@ -89,7 +89,7 @@ class Connection:
 
     # ---- sound ----------------------------------------------------------------------------------
 
-    def attach(self, **options: Unpack[CallOptions]) -> Call:
+    def call(self, **options: Unpack[CallOptions]) -> Call:
         """Attaches a media port: sound goes to the server as it is pushed, and what the agent says
         is there to be pulled. A connection has one port at a time."""
         self._check()

@@ -27,7 +27,7 @@ fn bench() -> Bench {
 
 fn own(fx: &Effects) -> Vec<&Local> {
     let own = |effect| match effect {
-        &Effect::Emit(ref event) => event.own(),
+        Effect::Emit(event) => event.own(),
         _ => None,
     };
     fx.iter().filter_map(own).collect()

@@ -34,7 +34,7 @@ fn types(fx: &Effects) -> Vec<String> {
 
 fn events(fx: &Effects) -> Vec<&str> {
     let name = |effect| match effect {
-        &Effect::Emit(ref event) => Some(event.name()),
+        Effect::Emit(event) => Some(event.name()),
         _ => None,
     };
     fx.iter().filter_map(name).collect()
