@@ -233,7 +233,7 @@ fn converse(talk: &mut Talk, said: &Said, pace: Pace) -> Result<Over> {
 }
 
 fn speak(talk: &mut Talk, wav: &Wav, pace: Pace) -> Result<Over> {
-    let format = talk.record.input_format();
+    let format = talk.record.agreed().input_format();
     let samples = resample(&wav.to_mono(), wav.rate_hz, format.rate_hz())?;
     let mut uplink = Uplink::new(format, pace, Vec::new());
     uplink.speak(&samples);
@@ -243,7 +243,7 @@ fn speak(talk: &mut Talk, wav: &Wav, pace: Pace) -> Result<Over> {
     talk.go_on(|talk, event| {
         talk.answer_calls(event, NO_FUNCTIONS)?;
         let quiet_ms = talk.uplink.as_ref().map_or(0, Uplink::quiet_ms);
-        match talk.record.turn_silence_ms() {
+        match talk.record.agreed().turn_silence_ms() {
             None if quiet_ms > 0 && !is_committed => {
                 is_committed = true;
                 if let Some(uplink) = &mut talk.uplink {

@@ -121,7 +121,7 @@ fn config(order: &Order, recordings: &Recordings, programs: Option<&Programs>) -
 // ---- the call -----------------------------------------------------------------------------------
 
 fn converse(talk: &mut Talk, order: &Order) -> Result<Over> {
-    let format = talk.record.input_format();
+    let format = talk.record.agreed().input_format();
     let mut uplink = Uplink::new(format, Pace::Real, order.quiet(format.rate_hz())?);
     let lines = order.customer(format.rate_hz())?;
     uplink.speak(&lines[0]);

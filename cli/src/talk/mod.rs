@@ -5,9 +5,11 @@
 //! | `uplink` | the customer's audio, at the speed of speech or as fast as possible |
 //! | `playout` | the agent's audio, when it would be heard |
 //! | `waits` | what the call still waits for |
+//! | `agreed` | the settings of the session |
 //! | `lines` | who said what, and when |
 //! | `record` | everything that happened, on the clock of the call |
 
+pub(crate) mod agreed;
 pub(crate) mod lines;
 pub(crate) mod playout;
 pub(crate) mod record;
@@ -159,7 +161,7 @@ impl Talk {
         let lag_ms = since_ms.saturating_sub(event.at_ms());
         self.seen_ms = event.at_ms();
         self.ahead_ms = Some(self.ahead_ms.map_or(lag_ms, |ms| ms.min(lag_ms)));
-        self.waits.seen(event, self.record.answers_turns());
+        self.waits.seen(event, self.record.agreed().answers_turns());
         self.record.seen(event);
     }
 

@@ -9,6 +9,7 @@ use talkwire_core::event::{Body, End, Event};
 use talkwire_core::wire::server::Speech;
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
 
+use super::agreed::Agreed;
 use super::lines::{Lines, Utterance};
 use super::playout::Playout;
 use super::uplink::Uplink;
@@ -40,9 +41,7 @@ pub(crate) struct Record {
     captions: Captions,
     /// Whether a transcript comes whole several times, each with more words, instead of in pieces.
     grows: bool,
-    default_hz: (u32, u32),
-    wanted: Settings,
-    settings: Settings,
+    agreed: Agreed,
     lines: Lines,
     tools: Vec<ToolCall>,
     playout: Playout,
@@ -67,19 +66,14 @@ struct Sending {
 impl Record {
     /// A record of a call that begins. `wanted` is what is asked of the session first.
     pub(crate) fn new(dialect: &Dialect, wanted: &Settings, captions: Captions) -> Self {
-        let defaults = &dialect.table().defaults;
-        let default_hz = (defaults.input_rate_hz, defaults.output_rate_hz);
+        let agreed = Agreed::new(dialect, wanted);
         Self {
             captions,
             grows: dialect.has(Quirk::GrowingTranscripts),
-            default_hz,
-            wanted: wanted.clone(),
-            settings: Settings::new(),
             lines: Lines::default(),
             tools: Vec::new(),
-            playout: Playout::new(Format::Pcm16 {
-                rate_hz: default_hz.1,
-            }),
+            playout: Playout::new(agreed.output_format()),
+            agreed,
             sending: Sending::default(),
             asked_ms: None,
             latencies_ms: Vec::new(),
@@ -111,8 +105,7 @@ impl Record {
         self.row(at_ms, "sent", event.name(), fields);
         match event {
             ClientEvent::SessionUpdate(update) => {
-                self.wanted.merge(&update.session);
-                if let Some(text) = asked_for(&update.session) {
+                if let Some(text) = self.agreed.asked(&update.session) {
                     self.captions.line(at_ms, "settings", &text);
                 }
             }
@@ -197,13 +190,8 @@ impl Record {
     }
 
     fn configured(&mut self, at_ms: u64, session: &Settings) {
-        let what = match self.settings.0.is_empty() {
-            true => "session open".to_owned(),
-            false => changed(&self.settings, session),
-        };
-        self.settings = session.clone();
-        let format = self.format("/audio/output/format", self.default_hz.1);
-        self.playout.set_format(format);
+        let what = self.agreed.acknowledged(session);
+        self.playout.set_format(self.agreed.output_format());
         // The first settings belong to the opening.
         if what == "session open" || self.sending.start_ms.is_some() {
             self.mark(at_ms, &what);
@@ -212,7 +200,7 @@ impl Record {
     }
 
     fn speech_started(&mut self, at_ms: u64, speech: &Speech) {
-        let padding_ms = self.detection("prefix_padding_ms");
+        let padding_ms = self.agreed.detection_ms("prefix_padding_ms");
         let start_ms = self.on_clock(at_ms, speech.audio_start_ms, |ms| ms + padding_ms);
         self.lines.began(&speech.item_id, start_ms);
         if self.playout.ends_ms() > at_ms {
@@ -223,7 +211,7 @@ impl Record {
     }
 
     fn speech_stopped(&mut self, at_ms: u64, speech: &Speech) {
-        let silence_ms = self.detection("silence_duration_ms");
+        let silence_ms = self.agreed.detection_ms("silence_duration_ms");
         let end_ms = self.on_clock(at_ms, speech.audio_end_ms, |ms| {
             ms.saturating_sub(silence_ms)
         });
@@ -242,7 +230,7 @@ impl Record {
 
     /// An answer without audio takes the time of its text.
     fn written(&mut self, at_ms: u64, item_id: &str) {
-        if !self.is_spoken() {
+        if !self.agreed.is_spoken() {
             self.lines.lasts(item_id, at_ms, at_ms);
         }
     }
@@ -326,7 +314,7 @@ impl Record {
     }
 
     fn row(&mut self, at_ms: u64, direction: &str, name: &str, mut fields: Map<String, Value>) {
-        let format = self.format("/audio/input/format", self.default_hz.0);
+        let format = self.agreed.input_format();
         fields
             .values_mut()
             .for_each(|value| without_audio(value, format));
@@ -344,45 +332,9 @@ impl Record {
 
     // ---- what is known --------------------------------------------------------------------------
 
-    fn format(&self, pointer: &str, default_hz: u32) -> Format {
-        // A server may echo a null rate; what was asked for is then the better guess.
-        let wanted = self.wanted.format_at(pointer, default_hz);
-        let fallback = wanted.map_or(default_hz, Format::rate_hz);
-        let acknowledged = self.settings.format_at(pointer, fallback);
-        acknowledged.or(wanted).unwrap_or(Format::Pcm16 {
-            rate_hz: default_hz,
-        })
-    }
-
-    /// The format in which the customer's audio is to be sent.
-    pub(crate) fn input_format(&self) -> Format {
-        self.format("/audio/input/format", self.default_hz.0)
-    }
-
-    fn detection(&self, field: &str) -> u64 {
-        let pointer = format!("/audio/input/turn_detection/{field}");
-        let value = self.settings.pointer(&pointer);
-        value.and_then(Value::as_u64).unwrap_or_default()
-    }
-
-    /// Milliseconds of silence that end a turn; `None` if the server does not detect turns.
-    pub(crate) fn turn_silence_ms(&self) -> Option<u64> {
-        let detection = self.settings.pointer("/audio/input/turn_detection")?;
-        let silence_ms = detection.as_object()?.get("silence_duration_ms");
-        Some(silence_ms.and_then(Value::as_u64).unwrap_or(500))
-    }
-
-    /// Whether the server answers a detected turn by itself.
-    pub(crate) fn answers_turns(&self) -> bool {
-        let pointer = "/audio/input/turn_detection/create_response";
-        let creates = self.settings.pointer(pointer).and_then(Value::as_bool);
-        self.turn_silence_ms().is_some() && creates != Some(false)
-    }
-
-    fn is_spoken(&self) -> bool {
-        let modalities = self.settings.pointer("/output_modalities");
-        let modalities = modalities.and_then(Value::as_array);
-        modalities.is_none_or(|all| all.iter().any(|m| m == "audio"))
+    /// What was agreed on with the server.
+    pub(crate) fn agreed(&self) -> &Agreed {
+        &self.agreed
     }
 
     /// A position in the customer's audio on the clock of the call.
@@ -442,34 +394,6 @@ impl Record {
 
 fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
-}
-
-/// The settings that people notice.
-const NOTICED: [(&str, &str); 3] = [
-    ("/audio/output/voice", "voice"),
-    ("/audio/output/role", "role"),
-    ("/instructions", "prompt"),
-];
-
-/// What a patch of the session asks for, in a few words.
-fn asked_for(patch: &Settings) -> Option<String> {
-    let words = NOTICED.iter().filter_map(|(pointer, name)| {
-        let value = patch.pointer(pointer)?.as_str()?;
-        Some(format!("{name} \"{value}\""))
-    });
-    let words: Vec<_> = words.collect();
-    (!words.is_empty()).then(|| words.join(", "))
-}
-
-/// What is new in acknowledged settings, in a few words.
-fn changed(before: &Settings, after: &Settings) -> String {
-    let is_new = |pointer: &&str| before.pointer(pointer) != after.pointer(pointer);
-    let new = NOTICED.iter().filter(|(pointer, _)| is_new(pointer));
-    let names: Vec<_> = new.map(|(_, name)| *name).collect();
-    if names.is_empty() {
-        return "settings changed".to_owned();
-    }
-    format!("new {}", names.join(", "))
 }
 
 /// Puts the length of base64 audio in its place, wherever it is.
