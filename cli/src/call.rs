@@ -237,8 +237,7 @@ fn speak(talk: &mut Talk, wav: &Wav, pace: Pace) -> Result<Over> {
     let samples = resample(&wav.to_mono(), wav.rate_hz, format.rate_hz())?;
     let mut uplink = Uplink::new(format, pace, Vec::new());
     uplink.speak(&samples);
-    talk.uplink = Some(uplink);
-    talk.record.audio_is_real(pace == Pace::Real);
+    talk.speak(uplink)?;
     let mut is_committed = false;
     talk.go_on(|talk, event| {
         talk.answer_calls(event, NO_FUNCTIONS)?;
@@ -268,8 +267,11 @@ fn speak(talk: &mut Talk, wav: &Wav, pace: Pace) -> Result<Over> {
     })
 }
 
-/// Whether everything that was said is answered.
+/// Whether everything that was said is answered, and everything that was answered was heard.
 fn next(talk: &Talk) -> Step {
+    if talk.is_sounding() {
+        return Step::GoOn;
+    }
     let quiet_ms = talk.waits.quiet_ms(talk.now_ms());
     let enough_ms = match (talk.waits.is_nothing(), talk.waits.is_unheard()) {
         (false, _) => STUCK_MS,

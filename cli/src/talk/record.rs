@@ -4,14 +4,16 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use talkwire_core::audio::format::Format;
 use talkwire_core::dialect::{Dialect, Quirk};
-use talkwire_core::event::local::Local;
-use talkwire_core::event::{Body, End, Event};
+use talkwire_core::event::local::{Cut, Local};
+use talkwire_core::event::{Body, End, Event, Usage};
 use talkwire_core::wire::server::Speech;
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
 
 use super::agreed::Agreed;
+use super::floor::Floor;
+use super::line::Frame;
 use super::lines::{Lines, Utterance};
-use super::playout::Playout;
+use super::playout::{Lasts, Playout};
 use super::uplink::Uplink;
 use crate::captions::Captions;
 
@@ -35,6 +37,9 @@ pub(crate) struct Mark {
     pub(crate) text: String,
 }
 
+/// How the mark of an interruption begins.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
 /// The record of a call.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -45,6 +50,8 @@ pub(crate) struct Record {
     lines: Lines,
     tools: Vec<ToolCall>,
     playout: Playout,
+    floor: Floor,
+    usage: Usage,
     sending: Sending,
     asked_ms: Option<u64>,
     latencies_ms: Vec<u64>,
@@ -73,6 +80,8 @@ impl Record {
             lines: Lines::default(),
             tools: Vec::new(),
             playout: Playout::new(agreed.output_format()),
+            floor: Floor::default(),
+            usage: Usage::default(),
             agreed,
             sending: Sending::default(),
             asked_ms: None,
@@ -135,14 +144,69 @@ impl Record {
     pub(crate) fn seen(&mut self, event: &Event) {
         let at_ms = event.at_ms();
         self.log(event);
+        self.floor.seen(event);
         match event.body() {
             Body::Wire(event) => self.wire(at_ms, event),
-            Body::Local(Local::Fault(error)) => self.trouble(at_ms, error.message()),
-            Body::Local(Local::Gap { dropped_ms, .. }) => {
-                self.trouble(at_ms, &format!("{dropped_ms} ms of audio were dropped"));
-            }
+            Body::Local(event) => self.local(at_ms, event),
             _ => {}
         }
+    }
+
+    fn local(&mut self, at_ms: u64, event: &Local) {
+        match event {
+            Local::Fault(error) => self.trouble(at_ms, error.message()),
+            Local::Gap { dropped_ms, .. } => {
+                self.trouble(at_ms, &format!("{dropped_ms} ms of audio were dropped"));
+            }
+            Local::Held(_) => self.told(at_ms, "the customer speaks over the agent"),
+            Local::Resumed(_) => self.told(at_ms, "no interruption: the agent goes on"),
+            Local::Confirmed(_) => {
+                self.told(at_ms, "the agent is interrupted");
+                self.mark(at_ms, INTERRUPTED);
+            }
+            Local::Cut(cut) => self.cut(at_ms, cut),
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, at_ms: u64, text: &str) {
+        self.captions.line(at_ms, "barge-in", text);
+    }
+
+    fn cut(&mut self, at_ms: u64, cut: &Cut) {
+        self.playout.flush(at_ms);
+        let text = format!("{} of {} ms were heard", cut.heard_ms, cut.received_ms);
+        self.told(at_ms, &text);
+        if let Some(mark) = self.marks.last_mut().filter(|m| m.text == INTERRUPTED) {
+            mark.text = format!("{INTERRUPTED}: {text}");
+        }
+    }
+
+    // ---- the line -------------------------------------------------------------------------------
+
+    /// From now on a line says what is heard of the agent.
+    pub(crate) fn listen(&mut self) {
+        self.playout.listen();
+    }
+
+    /// A frame was taken from the line.
+    pub(crate) fn taken(&mut self, at_ms: u64, frame: &Frame) {
+        if frame.sound < frame.samples.len() {
+            self.floor.silent(at_ms);
+        }
+        let lasts = self.playout.taken(at_ms, &frame.samples, frame.sound);
+        self.last(lasts);
+    }
+
+    fn last(&mut self, lasts: Vec<Lasts>) {
+        for (item_id, start_ms, end_ms) in lasts {
+            self.lines.lasts(&item_id, start_ms, end_ms);
+        }
+    }
+
+    /// The line was too busy for some of the customer's audio.
+    pub(crate) fn lost(&mut self, at_ms: u64, ms: u64) {
+        self.trouble(at_ms, &format!("{ms} ms of audio were not sent"));
     }
 
     fn wire(&mut self, at_ms: u64, event: &ServerEvent) {
@@ -203,8 +267,12 @@ impl Record {
         let padding_ms = self.agreed.detection_ms("prefix_padding_ms");
         let start_ms = self.on_clock(at_ms, speech.audio_start_ms, |ms| ms + padding_ms);
         self.lines.began(&speech.item_id, start_ms);
+        // With a line the session decides whether that is an interruption.
+        if self.playout.has_line() {
+            return;
+        }
         if self.playout.ends_ms() > at_ms {
-            self.mark(at_ms, "interrupted");
+            self.mark(at_ms, INTERRUPTED);
         }
         self.playout.flush(at_ms);
         self.lines.cut(at_ms);
@@ -251,8 +319,8 @@ impl Record {
             self.captions.line(at_ms, "latency", &text);
             self.mark(at_ms, &text);
         }
-        match self.playout.received(at_ms, bytes) {
-            Ok((start_ms, end_ms)) => self.lines.lasts(item_id, start_ms, end_ms),
+        match self.playout.received(at_ms, item_id, bytes) {
+            Ok(lasts) => self.last(lasts),
             Err(error) => self.trouble(at_ms, error.message()),
         }
     }
@@ -281,7 +349,8 @@ impl Record {
     }
 
     /// The call is over.
-    pub(crate) fn ended(&mut self, at_ms: u64, end: &End, uplink: Option<Uplink>) {
+    pub(crate) fn ended(&mut self, at_ms: u64, end: &End, uplink: Option<Uplink>, usage: Usage) {
+        self.usage = usage;
         if let Some(uplink) = uplink {
             self.sending.rate_hz = uplink.format().rate_hz();
             self.sending.samples = uplink.sent().to_vec();
@@ -368,6 +437,16 @@ impl Record {
     /// Milliseconds of audio received.
     pub(crate) fn received_ms(&self) -> u64 {
         self.playout.received_ms()
+    }
+
+    /// Who had the floor.
+    pub(crate) fn floor(&self) -> &Floor {
+        &self.floor
+    }
+
+    /// Tokens of the session.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// The agent's audio.
