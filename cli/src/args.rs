@@ -152,7 +152,8 @@ pub(crate) struct Call {
     /// Write what the agent said to this file: WAV, PCM16 mono
     #[arg(long, value_name = "OUT.WAV")]
     pub(crate) save: Option<PathBuf>,
-    /// Send at the speed of speech, or as fast as possible
+    /// Send at the speed of speech and listen to the answer, or send as fast as possible and take what
+    /// comes
     #[arg(long, value_enum, default_value_t = Pace::Real)]
     pub(crate) pace: Pace,
     /// Certificates to trust beside those of the system (PEM)

@@ -233,17 +233,16 @@ fn converse(talk: &mut Talk, said: &Said, pace: Pace) -> Result<Over> {
 }
 
 fn speak(talk: &mut Talk, wav: &Wav, pace: Pace) -> Result<Over> {
-    let format = talk.record.input_format();
+    let format = talk.record.agreed().input_format();
     let samples = resample(&wav.to_mono(), wav.rate_hz, format.rate_hz())?;
     let mut uplink = Uplink::new(format, pace, Vec::new());
     uplink.speak(&samples);
-    talk.uplink = Some(uplink);
-    talk.record.audio_is_real(pace == Pace::Real);
+    talk.speak(uplink)?;
     let mut is_committed = false;
     talk.go_on(|talk, event| {
         talk.answer_calls(event, NO_FUNCTIONS)?;
         let quiet_ms = talk.uplink.as_ref().map_or(0, Uplink::quiet_ms);
-        match talk.record.turn_silence_ms() {
+        match talk.record.agreed().turn_silence_ms() {
             None if quiet_ms > 0 && !is_committed => {
                 is_committed = true;
                 if let Some(uplink) = &mut talk.uplink {
@@ -268,8 +267,11 @@ fn speak(talk: &mut Talk, wav: &Wav, pace: Pace) -> Result<Over> {
     })
 }
 
-/// Whether everything that was said is answered.
+/// Whether everything that was said is answered, and everything that was answered was heard.
 fn next(talk: &Talk) -> Step {
+    if talk.is_sounding() {
+        return Step::GoOn;
+    }
     let quiet_ms = talk.waits.quiet_ms(talk.now_ms());
     let enough_ms = match (talk.waits.is_nothing(), talk.waits.is_unheard()) {
         (false, _) => STUCK_MS,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use talkwire_core::error::{Error, Kind};
-use talkwire_core::event::End;
+use talkwire_core::event::{End, Usage};
 
 use crate::talk::record::Record;
 
@@ -52,6 +52,9 @@ pub(crate) fn of_call(error: Option<&str>, record: &Record, end: &End) -> Value 
         "first_audio_ms": record.first_audio_ms(),
         "audio_ms_in": record.sent_ms(),
         "audio_ms_out": record.received_ms(),
+        "barge_ins": record.floor().barge_ins(),
+        "turns": record.floor().turns(),
+        "usage": record.usage(),
         "end": end.to_json(),
     })
 }
@@ -66,6 +69,9 @@ pub(crate) fn of_error(error: &Error) -> Value {
         "first_audio_ms": null,
         "audio_ms_in": 0,
         "audio_ms_out": 0,
+        "barge_ins": [],
+        "turns": [],
+        "usage": Usage::default(),
         "end": {
             "who": error.who().name(),
             "why": error.kind().name(),

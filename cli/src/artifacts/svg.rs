@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::wav::Tracks;
 use crate::talk::lines::Utterance;
-use crate::talk::record::{Mark, Record, ToolCall};
+use crate::talk::record::{INTERRUPTED, Mark, Record, ToolCall};
 use text::{escape, line_height, width, wrap};
 
 const LEFT: f64 = 118.0;
@@ -26,6 +26,7 @@ const AGENT: &str = "#c2571a";
 const EVENT: &str = "#5b6470";
 const TOOL: &str = "#2e7d4f";
 const LATENCY: &str = "#8e3aa8";
+const INTERRUPTION: &str = "#b3261e";
 
 /// The picture of a call.
 pub(crate) fn draw(tracks: &Tracks, record: &Record) -> String {
@@ -185,8 +186,11 @@ impl Picture {
             });
             rows[row] = x + width(label) + 14.0;
             let y = self.y + row as f64 * line_height();
-            let is_latency = mark.text.starts_with("first audio");
-            let color = if is_latency { LATENCY } else { EVENT };
+            let color = match &mark.text {
+                text if text.starts_with("first audio") => LATENCY,
+                text if text.starts_with(INTERRUPTED) => INTERRUPTION,
+                _ => EVENT,
+            };
             let tick = format!(
                 "<path stroke=\"{color}\" d=\"M{x:.1} {top:.1}V{dot:.1}\"/>\
                  <circle cx=\"{x:.1}\" cy=\"{dot:.1}\" r=\"3\" fill=\"{color}\"/>",
@@ -313,6 +317,7 @@ fn legend() -> String {
         ("agent speaks", AGENT),
         ("event", EVENT),
         ("latency", LATENCY),
+        ("interruption", INTERRUPTION),
         ("tool call until its result", TOOL),
     ];
     let mut x = 16.0;

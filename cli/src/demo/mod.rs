@@ -30,6 +30,10 @@ use order::{Order, Recordings};
 
 /// People wait about this long before they answer.
 const PAUSE_MS: u64 = 700;
+/// The answer in whose middle the customer speaks: the order is placed by then.
+const CUT_SHORT: usize = 2;
+/// What the customer hears of it: what was written down, in the middle of the rest.
+const ENOUGH_MS: u64 = 3_300;
 /// Time before the customer hangs up.
 const GOODBYE_MS: u64 = 1_200;
 /// Time without any event after which the call has failed.
@@ -111,7 +115,8 @@ fn outcome(over: Over, failure: Option<String>, record: &Record, end: &End) -> (
 fn config(order: &Order, recordings: &Recordings, programs: Option<&Programs>) -> Config {
     let config = Config::new()
         .script_text(order.script(programs.is_none()), recordings.dir())
-        .pacing(Pacing::Realtime);
+        // As services do, it sends faster than anybody listens.
+        .pacing(Pacing::Instant);
     match programs {
         Some(programs) => config.ears(programs.ears()).voice(programs.voice()),
         None => config,
@@ -121,12 +126,11 @@ fn config(order: &Order, recordings: &Recordings, programs: Option<&Programs>) -
 // ---- the call -----------------------------------------------------------------------------------
 
 fn converse(talk: &mut Talk, order: &Order) -> Result<Over> {
-    let format = talk.record.input_format();
+    let format = talk.record.agreed().input_format();
     let mut uplink = Uplink::new(format, Pace::Real, order.quiet(format.rate_hz())?);
     let lines = order.customer(format.rate_hz())?;
     uplink.speak(&lines[0]);
-    talk.uplink = Some(uplink);
-    talk.record.audio_is_real(true);
+    talk.speak(uplink)?;
     let mut said = 1;
     let mut is_changed = false;
     let output = order.result().to_string();
@@ -136,8 +140,9 @@ fn converse(talk: &mut Talk, order: &Order) -> Result<Over> {
             is_changed = true;
             talk.update(order.later())?;
         }
-        match heard_out_ms(talk, said) {
-            Some(ms) if said < lines.len() && ms >= PAUSE_MS => {
+        let pause_ms = heard_out_ms(talk, said);
+        match pause_ms {
+            _ if said < lines.len() && (pause_ms >= Some(PAUSE_MS) || has_enough(talk, said)) => {
                 if let Some(uplink) = &mut talk.uplink {
                     uplink.speak(&lines[said]);
                 }
@@ -149,6 +154,12 @@ fn converse(talk: &mut Talk, order: &Order) -> Result<Over> {
         }
         Ok(Step::GoOn)
     })
+}
+
+/// Whether the customer interrupts the agent, who says what the customer need not hear.
+fn has_enough(talk: &Talk, said: usize) -> bool {
+    let is_answered = talk.waits.turns() as usize >= said;
+    said == CUT_SHORT && is_answered && talk.record.playout().sounding_ms() >= Some(ENOUGH_MS)
 }
 
 /// How long ago the customer heard the end of the answer to turn `said`.

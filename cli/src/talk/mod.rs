@@ -3,11 +3,19 @@
 //! | file | what it does |
 //! |---|---|
 //! | `uplink` | the customer's audio, at the speed of speech or as fast as possible |
-//! | `playout` | the agent's audio, when it would be heard |
+//! | `line` | the telephone: a media port and a clock |
+//! | `playout` | the agent's audio, when it is heard |
+//! | `floor` | interruptions, and the times of turns |
+//! | `bill` | tokens |
 //! | `waits` | what the call still waits for |
+//! | `agreed` | the settings of the session |
 //! | `lines` | who said what, and when |
 //! | `record` | everything that happened, on the clock of the call |
 
+pub(crate) mod agreed;
+mod bill;
+pub(crate) mod floor;
+mod line;
 pub(crate) mod lines;
 pub(crate) mod playout;
 pub(crate) mod record;
@@ -24,8 +32,11 @@ use talkwire_core::wire::client::{Empty, ItemCreate, ResponseCreate, SessionUpda
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
 use talkwire_core::{Client, Options, Session};
 
+use crate::args::Pace;
 use crate::captions::Captions;
 use crate::stop::Stop;
+use bill::Bill;
+use line::{Frame, Line};
 use record::Record;
 use uplink::Uplink;
 use waits::Waits;
@@ -71,6 +82,8 @@ pub(crate) struct Talk {
     pub(crate) record: Record,
     pub(crate) waits: Waits,
     pub(crate) uplink: Option<Uplink>,
+    line: Option<Line>,
+    bill: Bill,
 }
 
 impl Talk {
@@ -96,6 +109,8 @@ impl Talk {
             record,
             waits: Waits::default(),
             uplink: None,
+            line: None,
+            bill: Bill::default(),
         };
         if !patch.0.is_empty() {
             let update = ClientEvent::SessionUpdate(SessionUpdate { session: patch });
@@ -108,10 +123,55 @@ impl Talk {
     /// Milliseconds on the clock of the call, which is that of the session's events: what is sent
     /// now is never younger than its answer, nor older than what it answers.
     pub(crate) fn now_ms(&self) -> u64 {
-        let now_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let now_ms = now_ms.saturating_sub(self.ahead_ms.unwrap_or(0));
-        now_ms.max(self.seen_ms)
+        self.ms_of(Instant::now()).max(self.seen_ms)
     }
+
+    fn ms_of(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.opened).as_millis();
+        let since_ms = u64::try_from(since).unwrap_or(u64::MAX);
+        since_ms.saturating_sub(self.ahead_ms.unwrap_or(0))
+    }
+
+    // ---- sound ----------------------------------------------------------------------------------
+
+    /// The customer begins to speak, in the format that was agreed on: into a line that listens as
+    /// well, if the speech has the speed of speech and the server is to find its turns. Otherwise
+    /// nobody can say what is heard when, and what is sent is just appended.
+    pub(crate) fn speak(&mut self, uplink: Uplink) -> Result<()> {
+        let is_real = uplink.pace() == Pace::Real;
+        self.record.audio_is_real(is_real);
+        let agreed = self.record.agreed();
+        if is_real && agreed.turn_silence_ms().is_some() && agreed.is_spoken() {
+            let rate_hz = self.record.playout().rate_hz();
+            self.line = match Line::open(&self.session, uplink.format(), rate_hz) {
+                // The end, which the mailbox holds, says why.
+                Err(error) if error.kind() == Kind::Closed => None,
+                line => Some(line?),
+            };
+            self.record.listen();
+        }
+        self.uplink = Some(uplink);
+        Ok(())
+    }
+
+    fn listen(&mut self) {
+        let frames: Vec<_> = self.line.iter().flat_map(Line::heard).collect();
+        self.listened(frames);
+    }
+
+    fn listened(&mut self, frames: Vec<Frame>) {
+        for frame in frames {
+            let at_ms = self.ms_of(frame.at);
+            self.record.taken(at_ms, &frame);
+        }
+    }
+
+    /// Whether the customer, who listens, has not yet heard everything.
+    pub(crate) fn is_sounding(&self) -> bool {
+        self.line.as_ref().is_some_and(Line::has_sound)
+    }
+
+    // ---- events ---------------------------------------------------------------------------------
 
     /// Goes on until the session is configured, which is known when the events that say so are read
     /// and not before: the formats of the audio depend on them.
@@ -159,21 +219,35 @@ impl Talk {
         let lag_ms = since_ms.saturating_sub(event.at_ms());
         self.seen_ms = event.at_ms();
         self.ahead_ms = Some(self.ahead_ms.map_or(lag_ms, |ms| ms.min(lag_ms)));
-        self.waits.seen(event, self.record.answers_turns());
+        // What was taken from the line before a cut is noted before it.
+        self.listen();
+        self.waits.seen(event, self.record.agreed().answers_turns());
         self.record.seen(event);
+        if let Some(ServerEvent::ResponseDone(_)) = event.server() {
+            // Later may be too late: a server that ends the session leaves nobody to ask.
+            self.bill.ask(&self.session);
+        }
     }
 
     /// Sends what is due; returns the time until more is.
     fn pump(&mut self) -> Result<Duration> {
+        self.bill.look();
+        self.listen();
         let now_ms = self.now_ms();
         let Some(uplink) = &mut self.uplink else {
             return Ok(STOP_SEEN);
         };
-        let (session, record) = (&self.session, &mut self.record);
+        let (session, record, line) = (&self.session, &mut self.record, &self.line);
         uplink
             .pump(Instant::now(), |audio, ms| {
-                session.append(audio)?;
+                let lost_ms = match line {
+                    Some(line) => line.push(&audio)?,
+                    None => session.append(audio).map(|()| 0)?,
+                };
                 record.appended(now_ms, ms);
+                if lost_ms > 0 {
+                    record.lost(now_ms, lost_ms);
+                }
                 Ok(())
             })
             .or_else(|error| match error.kind() {
@@ -242,6 +316,10 @@ impl Talk {
 
     /// Hangs up and waits for the end, which the options bound.
     pub(crate) fn finish(mut self) -> Result<(Record, End)> {
+        let last = self.line.take().map_or_else(Vec::new, Line::hang_up);
+        self.listened(last);
+        // What is asked before the close is answered before the end.
+        self.bill.ask(&self.session);
         self.session.close();
         let end = loop {
             match self.session.next_within(Duration::from_secs(60))? {
@@ -251,7 +329,9 @@ impl Talk {
             }
         };
         let now_ms = self.now_ms();
-        self.record.ended(now_ms, &end, self.uplink.take());
+        self.bill.look();
+        let usage = self.bill.known();
+        self.record.ended(now_ms, &end, self.uplink.take(), usage);
         Ok((self.record, end))
     }
 }

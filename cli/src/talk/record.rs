@@ -4,13 +4,16 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use talkwire_core::audio::format::Format;
 use talkwire_core::dialect::{Dialect, Quirk};
-use talkwire_core::event::local::Local;
-use talkwire_core::event::{Body, End, Event};
+use talkwire_core::event::local::{Cut, Local};
+use talkwire_core::event::{Body, End, Event, Usage};
 use talkwire_core::wire::server::Speech;
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
 
+use super::agreed::Agreed;
+use super::floor::Floor;
+use super::line::Frame;
 use super::lines::{Lines, Utterance};
-use super::playout::Playout;
+use super::playout::{Lasts, Playout};
 use super::uplink::Uplink;
 use crate::captions::Captions;
 
@@ -34,18 +37,21 @@ pub(crate) struct Mark {
     pub(crate) text: String,
 }
 
+/// How the mark of an interruption begins.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
 /// The record of a call.
 #[derive(Debug)]
 pub(crate) struct Record {
     captions: Captions,
     /// Whether a transcript comes whole several times, each with more words, instead of in pieces.
     grows: bool,
-    default_hz: (u32, u32),
-    wanted: Settings,
-    settings: Settings,
+    agreed: Agreed,
     lines: Lines,
     tools: Vec<ToolCall>,
     playout: Playout,
+    floor: Floor,
+    usage: Usage,
     sending: Sending,
     asked_ms: Option<u64>,
     latencies_ms: Vec<u64>,
@@ -67,19 +73,16 @@ struct Sending {
 impl Record {
     /// A record of a call that begins. `wanted` is what is asked of the session first.
     pub(crate) fn new(dialect: &Dialect, wanted: &Settings, captions: Captions) -> Self {
-        let defaults = &dialect.table().defaults;
-        let default_hz = (defaults.input_rate_hz, defaults.output_rate_hz);
+        let agreed = Agreed::new(dialect, wanted);
         Self {
             captions,
             grows: dialect.has(Quirk::GrowingTranscripts),
-            default_hz,
-            wanted: wanted.clone(),
-            settings: Settings::new(),
             lines: Lines::default(),
             tools: Vec::new(),
-            playout: Playout::new(Format::Pcm16 {
-                rate_hz: default_hz.1,
-            }),
+            playout: Playout::new(agreed.output_format()),
+            floor: Floor::default(),
+            usage: Usage::default(),
+            agreed,
             sending: Sending::default(),
             asked_ms: None,
             latencies_ms: Vec::new(),
@@ -111,8 +114,7 @@ impl Record {
         self.row(at_ms, "sent", event.name(), fields);
         match event {
             ClientEvent::SessionUpdate(update) => {
-                self.wanted.merge(&update.session);
-                if let Some(text) = asked_for(&update.session) {
+                if let Some(text) = self.agreed.asked(&update.session) {
                     self.captions.line(at_ms, "settings", &text);
                 }
             }
@@ -142,14 +144,69 @@ impl Record {
     pub(crate) fn seen(&mut self, event: &Event) {
         let at_ms = event.at_ms();
         self.log(event);
+        self.floor.seen(event);
         match event.body() {
             Body::Wire(event) => self.wire(at_ms, event),
-            Body::Local(Local::Fault(error)) => self.trouble(at_ms, error.message()),
-            Body::Local(Local::Gap { dropped_ms, .. }) => {
-                self.trouble(at_ms, &format!("{dropped_ms} ms of audio were dropped"));
-            }
+            Body::Local(event) => self.local(at_ms, event),
             _ => {}
         }
+    }
+
+    fn local(&mut self, at_ms: u64, event: &Local) {
+        match event {
+            Local::Fault(error) => self.trouble(at_ms, error.message()),
+            Local::Gap { dropped_ms, .. } => {
+                self.trouble(at_ms, &format!("{dropped_ms} ms of audio were dropped"));
+            }
+            Local::Held(_) => self.told(at_ms, "the customer speaks over the agent"),
+            Local::Resumed(_) => self.told(at_ms, "no interruption: the agent goes on"),
+            Local::Confirmed(_) => {
+                self.told(at_ms, "the agent is interrupted");
+                self.mark(at_ms, INTERRUPTED);
+            }
+            Local::Cut(cut) => self.cut(at_ms, cut),
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, at_ms: u64, text: &str) {
+        self.captions.line(at_ms, "barge-in", text);
+    }
+
+    fn cut(&mut self, at_ms: u64, cut: &Cut) {
+        self.playout.flush(at_ms);
+        let text = format!("{} of {} ms were heard", cut.heard_ms, cut.received_ms);
+        self.told(at_ms, &text);
+        if let Some(mark) = self.marks.last_mut().filter(|m| m.text == INTERRUPTED) {
+            mark.text = format!("{INTERRUPTED}: {text}");
+        }
+    }
+
+    // ---- the line -------------------------------------------------------------------------------
+
+    /// From now on a line says what is heard of the agent.
+    pub(crate) fn listen(&mut self) {
+        self.playout.listen();
+    }
+
+    /// A frame was taken from the line.
+    pub(crate) fn taken(&mut self, at_ms: u64, frame: &Frame) {
+        if frame.sound < frame.samples.len() {
+            self.floor.silent(at_ms);
+        }
+        let lasts = self.playout.taken(at_ms, &frame.samples, frame.sound);
+        self.last(lasts);
+    }
+
+    fn last(&mut self, lasts: Vec<Lasts>) {
+        for (item_id, start_ms, end_ms) in lasts {
+            self.lines.lasts(&item_id, start_ms, end_ms);
+        }
+    }
+
+    /// The line was too busy for some of the customer's audio.
+    pub(crate) fn lost(&mut self, at_ms: u64, ms: u64) {
+        self.trouble(at_ms, &format!("{ms} ms of audio were not sent"));
     }
 
     fn wire(&mut self, at_ms: u64, event: &ServerEvent) {
@@ -197,13 +254,8 @@ impl Record {
     }
 
     fn configured(&mut self, at_ms: u64, session: &Settings) {
-        let what = match self.settings.0.is_empty() {
-            true => "session open".to_owned(),
-            false => changed(&self.settings, session),
-        };
-        self.settings = session.clone();
-        let format = self.format("/audio/output/format", self.default_hz.1);
-        self.playout.set_format(format);
+        let what = self.agreed.acknowledged(session);
+        self.playout.set_format(self.agreed.output_format());
         // The first settings belong to the opening.
         if what == "session open" || self.sending.start_ms.is_some() {
             self.mark(at_ms, &what);
@@ -212,18 +264,22 @@ impl Record {
     }
 
     fn speech_started(&mut self, at_ms: u64, speech: &Speech) {
-        let padding_ms = self.detection("prefix_padding_ms");
+        let padding_ms = self.agreed.detection_ms("prefix_padding_ms");
         let start_ms = self.on_clock(at_ms, speech.audio_start_ms, |ms| ms + padding_ms);
         self.lines.began(&speech.item_id, start_ms);
+        // With a line the session decides whether that is an interruption.
+        if self.playout.has_line() {
+            return;
+        }
         if self.playout.ends_ms() > at_ms {
-            self.mark(at_ms, "interrupted");
+            self.mark(at_ms, INTERRUPTED);
         }
         self.playout.flush(at_ms);
         self.lines.cut(at_ms);
     }
 
     fn speech_stopped(&mut self, at_ms: u64, speech: &Speech) {
-        let silence_ms = self.detection("silence_duration_ms");
+        let silence_ms = self.agreed.detection_ms("silence_duration_ms");
         let end_ms = self.on_clock(at_ms, speech.audio_end_ms, |ms| {
             ms.saturating_sub(silence_ms)
         });
@@ -242,7 +298,7 @@ impl Record {
 
     /// An answer without audio takes the time of its text.
     fn written(&mut self, at_ms: u64, item_id: &str) {
-        if !self.is_spoken() {
+        if !self.agreed.is_spoken() {
             self.lines.lasts(item_id, at_ms, at_ms);
         }
     }
@@ -263,8 +319,8 @@ impl Record {
             self.captions.line(at_ms, "latency", &text);
             self.mark(at_ms, &text);
         }
-        match self.playout.received(at_ms, bytes) {
-            Ok((start_ms, end_ms)) => self.lines.lasts(item_id, start_ms, end_ms),
+        match self.playout.received(at_ms, item_id, bytes) {
+            Ok(lasts) => self.last(lasts),
             Err(error) => self.trouble(at_ms, error.message()),
         }
     }
@@ -293,7 +349,8 @@ impl Record {
     }
 
     /// The call is over.
-    pub(crate) fn ended(&mut self, at_ms: u64, end: &End, uplink: Option<Uplink>) {
+    pub(crate) fn ended(&mut self, at_ms: u64, end: &End, uplink: Option<Uplink>, usage: Usage) {
+        self.usage = usage;
         if let Some(uplink) = uplink {
             self.sending.rate_hz = uplink.format().rate_hz();
             self.sending.samples = uplink.sent().to_vec();
@@ -326,7 +383,7 @@ impl Record {
     }
 
     fn row(&mut self, at_ms: u64, direction: &str, name: &str, mut fields: Map<String, Value>) {
-        let format = self.format("/audio/input/format", self.default_hz.0);
+        let format = self.agreed.input_format();
         fields
             .values_mut()
             .for_each(|value| without_audio(value, format));
@@ -344,45 +401,9 @@ impl Record {
 
     // ---- what is known --------------------------------------------------------------------------
 
-    fn format(&self, pointer: &str, default_hz: u32) -> Format {
-        // A server may echo a null rate; what was asked for is then the better guess.
-        let wanted = self.wanted.format_at(pointer, default_hz);
-        let fallback = wanted.map_or(default_hz, Format::rate_hz);
-        let acknowledged = self.settings.format_at(pointer, fallback);
-        acknowledged.or(wanted).unwrap_or(Format::Pcm16 {
-            rate_hz: default_hz,
-        })
-    }
-
-    /// The format in which the customer's audio is to be sent.
-    pub(crate) fn input_format(&self) -> Format {
-        self.format("/audio/input/format", self.default_hz.0)
-    }
-
-    fn detection(&self, field: &str) -> u64 {
-        let pointer = format!("/audio/input/turn_detection/{field}");
-        let value = self.settings.pointer(&pointer);
-        value.and_then(Value::as_u64).unwrap_or_default()
-    }
-
-    /// Milliseconds of silence that end a turn; `None` if the server does not detect turns.
-    pub(crate) fn turn_silence_ms(&self) -> Option<u64> {
-        let detection = self.settings.pointer("/audio/input/turn_detection")?;
-        let silence_ms = detection.as_object()?.get("silence_duration_ms");
-        Some(silence_ms.and_then(Value::as_u64).unwrap_or(500))
-    }
-
-    /// Whether the server answers a detected turn by itself.
-    pub(crate) fn answers_turns(&self) -> bool {
-        let pointer = "/audio/input/turn_detection/create_response";
-        let creates = self.settings.pointer(pointer).and_then(Value::as_bool);
-        self.turn_silence_ms().is_some() && creates != Some(false)
-    }
-
-    fn is_spoken(&self) -> bool {
-        let modalities = self.settings.pointer("/output_modalities");
-        let modalities = modalities.and_then(Value::as_array);
-        modalities.is_none_or(|all| all.iter().any(|m| m == "audio"))
+    /// What was agreed on with the server.
+    pub(crate) fn agreed(&self) -> &Agreed {
+        &self.agreed
     }
 
     /// A position in the customer's audio on the clock of the call.
@@ -418,6 +439,16 @@ impl Record {
         self.playout.received_ms()
     }
 
+    /// Who had the floor.
+    pub(crate) fn floor(&self) -> &Floor {
+        &self.floor
+    }
+
+    /// Tokens of the session.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
+    }
+
     /// The agent's audio.
     pub(crate) fn playout(&self) -> &Playout {
         &self.playout
@@ -442,34 +473,6 @@ impl Record {
 
 fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
-}
-
-/// The settings that people notice.
-const NOTICED: [(&str, &str); 3] = [
-    ("/audio/output/voice", "voice"),
-    ("/audio/output/role", "role"),
-    ("/instructions", "prompt"),
-];
-
-/// What a patch of the session asks for, in a few words.
-fn asked_for(patch: &Settings) -> Option<String> {
-    let words = NOTICED.iter().filter_map(|(pointer, name)| {
-        let value = patch.pointer(pointer)?.as_str()?;
-        Some(format!("{name} \"{value}\""))
-    });
-    let words: Vec<_> = words.collect();
-    (!words.is_empty()).then(|| words.join(", "))
-}
-
-/// What is new in acknowledged settings, in a few words.
-fn changed(before: &Settings, after: &Settings) -> String {
-    let is_new = |pointer: &&str| before.pointer(pointer) != after.pointer(pointer);
-    let new = NOTICED.iter().filter(|(pointer, _)| is_new(pointer));
-    let names: Vec<_> = new.map(|(_, name)| *name).collect();
-    if names.is_empty() {
-        return "settings changed".to_owned();
-    }
-    format!("new {}", names.join(", "))
 }
 
 /// Puts the length of base64 audio in its place, wherever it is.

@@ -70,6 +70,11 @@ impl Uplink {
         &self.sent
     }
 
+    /// How fast speech is sent.
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
     /// The format of what is sent.
     pub(crate) fn format(&self) -> Format {
         self.format

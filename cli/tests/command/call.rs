@@ -48,6 +48,11 @@ fn digits_arrive_and_come_back_once_and_in_order_through_every_rate() {
             let heard_ms = Wav::read(&saved).expect("reads").duration_ms();
             assert_eq!(result["audio_ms_out"], heard_ms);
             assert!(result["first_audio_ms"].is_u64());
+            // Only who listens at the speed of speech knows when something is heard.
+            let turns = result["turns"].as_array().expect("turns");
+            assert_eq!(turns.len(), usize::from(pace == "real"), "{result}");
+            assert!(turns.iter().all(|turn| turn["first_heard_ms"].is_u64()));
+            assert_eq!(result["usage"]["responses"], 1, "{result}");
         }
     }
 }

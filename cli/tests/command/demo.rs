@@ -4,27 +4,41 @@ use serde_json::Value;
 use talkwire_core::audio::level::rms_dbfs;
 use talkwire_core::audio::wav::Wav;
 
-use crate::world::{Ran, assert_shape, folder, talkwire, text};
+use crate::world::{Ran, assert_shape, folder, talkwire};
 
 const LINES: &str = include_str!("../../../examples/audio/lines.json");
+
+/// The agent's answer in which the customer has heard enough.
+const INTERRUPTED: usize = 3;
 
 /// Half a turn's closing silence: the detector is that exact, and a busy machine that late.
 const TOLERANCE_MS: u64 = 250;
 
 #[test]
-fn the_demo_holds_the_whole_call_and_leaves_its_artifacts() {
-    let out = folder("demo");
-    let args = ["demo", "--json", "--captions", "--out", text(&out)];
-    let ran = Ran::of(talkwire().args(args));
+fn the_demo_holds_the_whole_call_in_russian_and_leaves_its_artifacts() {
+    holds_the_whole_call("ru");
+}
+
+#[test]
+fn the_demo_holds_the_whole_call_in_english_and_leaves_its_artifacts() {
+    holds_the_whole_call("en");
+}
+
+fn holds_the_whole_call(lang: &str) {
+    let out = folder(&format!("demo_{lang}"));
+    let args = ["demo", "--json", "--captions", "--lang", lang, "--out"];
+    let ran = Ran::of(talkwire().args(args).arg(&out));
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    captions_grow(&ran.stderr);
+    captions_grow(&ran.stderr, lang);
     let result = ran.json();
     assert_shape(&result);
     assert_eq!(
         (&result["ok"], &result["end"]["mid_turn"]),
         (&true.into(), &false.into())
     );
-    transcript_is_that_of_the_lines(&result);
+    transcript_is_that_of_the_lines(&result, lang);
+    the_customer_interrupts_once(&result, &ran.stderr);
+    turns_and_tokens_are_told(&result);
     let calls = result["tool_calls"].as_array().expect("calls");
     assert_eq!((calls.len(), &calls[0]["name"]), (1, &"place_order".into()));
     assert_eq!(calls[0]["output"]["order"], 42);
@@ -51,6 +65,7 @@ fn the_demo_holds_the_whole_call_and_leaves_its_artifacts() {
         "Tools",
         "place_order",
         "new voice",
+        "interrupted: ",
         "5 s",
     ] {
         assert!(svg.contains(wanted), "no {wanted}");
@@ -58,10 +73,10 @@ fn the_demo_holds_the_whole_call_and_leaves_its_artifacts() {
 }
 
 /// The customer's captions grow word by word, each turn stays once, and no caption is empty.
-fn captions_grow(stderr: &str) {
+fn captions_grow(stderr: &str, lang: &str) {
     let lines: Value = serde_json::from_str(LINES).expect("JSON");
     let said = |line: &Value| line["role"] == "customer";
-    let lines = lines["ru"].as_array().expect("lines").iter();
+    let lines = lines[lang].as_array().expect("lines").iter();
     for line in lines.filter(|line| said(line)) {
         let all = line["text"].as_str().expect("a text");
         let (two_words, _) = all.match_indices(' ').nth(1).expect("three words");
@@ -79,9 +94,9 @@ fn captions_grow(stderr: &str) {
     }
 }
 
-fn transcript_is_that_of_the_lines(result: &Value) {
+fn transcript_is_that_of_the_lines(result: &Value, lang: &str) {
     let lines: Value = serde_json::from_str(LINES).expect("JSON");
-    let lines = lines["ru"].as_array().expect("lines");
+    let lines = lines[lang].as_array().expect("lines");
     let said = result["transcript"].as_array().expect("lines");
     assert_eq!(said.len(), lines.len());
     for (said, line) in said.iter().zip(lines) {
@@ -95,35 +110,101 @@ fn transcript_is_that_of_the_lines(result: &Value) {
             Some(ms) => ms,
             None => ms(&line["end_ms"]) - ms(&line["start_ms"]),
         };
+        if said["text"] == lines[INTERRUPTED]["text"] {
+            assert!(lasts_ms < wanted_ms, "{said} {line}");
+            continue;
+        }
         // A machine that is short of time stretches what is heard; nothing may cut it.
         assert!(lasts_ms + TOLERANCE_MS > wanted_ms, "{said} {line}");
     }
 }
 
-/// Each party is heard on its side while it speaks, and the other side is quiet then.
+/// The agent's second answer is cut where the customer had heard enough, to the millisecond.
+fn the_customer_interrupts_once(result: &Value, stderr: &str) {
+    let barge_ins = result["barge_ins"].as_array().expect("barge-ins");
+    assert_eq!(barge_ins.len(), 1, "{result}");
+    let barge_in = &barge_ins[0];
+    let ms = |key: &str| {
+        barge_in[key]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{barge_in}"))
+    };
+    assert!(
+        ms("heard_ms") > 0 && ms("heard_ms") < ms("received_ms"),
+        "{barge_in}"
+    );
+    assert_eq!(barge_in["truncated_ms"], barge_in["heard_ms"]);
+    assert!(barge_in["silence_after_ms"].is_u64(), "{barge_in}");
+    assert!(barge_in["item_id"].is_string(), "{barge_in}");
+    let line = &result["transcript"][INTERRUPTED];
+    let lasts_ms = time(&line["end_ms"]) - time(&line["start_ms"]);
+    let apart_ms = lasts_ms.abs_diff(ms("heard_ms"));
+    assert!(apart_ms <= TOLERANCE_MS, "{line} {barge_in}");
+    let told = format!("{} of {} ms were heard", ms("heard_ms"), ms("received_ms"));
+    assert!(stderr.contains(&told), "{stderr}");
+}
+
+/// Each of the three answers was heard after it came.
+fn turns_and_tokens_are_told(result: &Value) {
+    let turns = result["turns"].as_array().expect("turns");
+    assert_eq!(turns.len(), 3, "{result}");
+    for turn in turns {
+        assert!(
+            time(&turn["first_delta_ms"]) <= time(&turn["first_heard_ms"]),
+            "{turn}"
+        );
+    }
+    for turn in [&turns[0], &turns[2]] {
+        assert!(
+            time(&turn["speech_stop_ms"]) <= time(&turn["first_delta_ms"]),
+            "{turn}"
+        );
+    }
+    assert_eq!(result["usage"]["responses"], 4);
+    assert!(time(&result["usage"]["output_tokens"]) > 0, "{result}");
+}
+
+/// A number that is not null.
+fn time(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Each party is heard on its side while it speaks, and the other side is quiet then unless it
+/// speaks, too; nothing is heard of the agent between the cut and the next answer.
 fn recording_is_as_heard(path: &Path, result: &Value) {
     let wav = Wav::read(path).expect("reads");
     assert_eq!((wav.channels, wav.rate_hz), (2, 24_000));
     let side = |offset: usize| -> Vec<i16> {
-        wav.samples
-            .iter()
-            .skip(offset)
-            .step_by(2)
-            .copied()
-            .collect()
+        let samples = wav.samples.iter().skip(offset).step_by(2);
+        samples.copied().collect()
     };
     let (customer, agent) = (side(0), side(1));
-    for line in result["transcript"].as_array().expect("lines") {
-        let at = |key: &str| line[key].as_u64().expect("a time") as usize * 24;
+    let lines = result["transcript"].as_array().expect("lines");
+    let at = |line: &Value, key: &str| time(&line[key]) as usize * 24;
+    for (i, line) in lines.iter().enumerate() {
         let (own, other) = match line["role"].as_str() {
             Some("customer") => (&customer, &agent),
             _ => (&agent, &customer),
         };
-        let (from, to) = (at("start_ms"), at("end_ms").min(own.len()));
+        let (from, to) = (at(line, "start_ms"), at(line, "end_ms").min(own.len()));
         assert!(rms_dbfs(&own[from..to]) > -30.0, "{line}");
-        let to = to.min(other.len());
+        let from = i
+            .checked_sub(1)
+            .map_or(from, |i| from.max(at(&lines[i], "end_ms")));
+        // Who interrupts is noticed a little later than heard.
+        let next = lines
+            .get(i + 1)
+            .map_or(to, |next| at(next, "start_ms") - TOLERANCE_MS as usize * 24);
+        let to = to.min(next).min(other.len());
         assert!(from >= to || rms_dbfs(&other[from..to]) < -50.0, "{line}");
     }
+    // A millisecond of the last one that was heard may be told as the one before.
+    let cut = at(&lines[INTERRUPTED], "end_ms") + 24;
+    let next = at(&lines[INTERRUPTED + 2], "start_ms");
+    assert!(agent[cut..next].iter().all(|sample| *sample == 0));
+    assert!(agent[cut - 240..cut].iter().any(|sample| *sample != 0));
 }
 
 fn events_are_complete(path: &Path) {

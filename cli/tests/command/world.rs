@@ -145,6 +145,12 @@ pub(crate) fn assert_shape(result: &Value) {
     for field in ["audio_ms_in", "audio_ms_out"] {
         assert!(result[field].is_u64(), "{field}: {result}");
     }
+    for field in ["barge_ins", "turns"] {
+        assert!(result[field].is_array(), "{field}: {result}");
+    }
+    for field in ["responses", "input_tokens", "output_tokens"] {
+        assert!(result["usage"][field].is_u64(), "{field}: {result}");
+    }
     let end = result["end"].as_object().expect("an end");
     for field in [
         "who",
