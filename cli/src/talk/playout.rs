@@ -67,7 +67,7 @@ impl Playout {
 
     /// From now on a line says what is heard, at the rate of the track.
     pub(crate) fn listen(&mut self) {
-        self.rate_hz.get_or_insert(self.format.rate_hz());
+        self.rate_hz.get_or_insert_with(|| self.format.rate_hz());
         self.listener = Listener::Line(Waiting::default());
     }
 

@@ -26,11 +26,12 @@ fn bench() -> Bench {
 }
 
 fn own(fx: &Effects) -> Vec<&Local> {
-    let own = |effect| match effect {
-        Effect::Emit(event) => event.own(),
-        _ => None,
-    };
-    fx.iter().filter_map(own).collect()
+    fx.iter()
+        .filter_map(|effect| match effect {
+            Effect::Emit(event) => event.own(),
+            _ => None,
+        })
+        .collect()
 }
 
 fn call(bench: &mut Bench, call_id: &str, arguments: &str) -> Effects {

@@ -33,11 +33,12 @@ fn types(fx: &Effects) -> Vec<String> {
 }
 
 fn events(fx: &Effects) -> Vec<&str> {
-    let name = |effect| match effect {
-        Effect::Emit(event) => Some(event.name()),
-        _ => None,
-    };
-    fx.iter().filter_map(name).collect()
+    fx.iter()
+        .filter_map(|effect| match effect {
+            Effect::Emit(event) => Some(event.name()),
+            _ => None,
+        })
+        .collect()
 }
 
 fn error(bench: &mut Bench, code: &str, event_id: &str) -> Effects {
