@@ -175,7 +175,7 @@ impl Record {
 
     fn cut(&mut self, at_ms: u64, cut: &Cut) {
         self.playout.flush(at_ms);
-        let text = format!("{} of {} ms were heard", cut.heard_ms, cut.received_ms);
+        let text = format!("heard {} of {} ms", cut.heard_ms, cut.received_ms);
         self.told(at_ms, &text);
         if let Some(mark) = self.marks.last_mut().filter(|m| m.text == INTERRUPTED) {
             mark.text = format!("{INTERRUPTED}: {text}");

@@ -140,7 +140,7 @@ fn the_customer_interrupts_once(result: &Value, stderr: &str) {
     let lasts_ms = time(&line["end_ms"]) - time(&line["start_ms"]);
     let apart_ms = lasts_ms.abs_diff(ms("heard_ms"));
     assert!(apart_ms <= TOLERANCE_MS, "{line} {barge_in}");
-    let told = format!("{} of {} ms were heard", ms("heard_ms"), ms("received_ms"));
+    let told = format!("heard {} of {} ms", ms("heard_ms"), ms("received_ms"));
     assert!(stderr.contains(&told), "{stderr}");
 }
 
