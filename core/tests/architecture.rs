@@ -136,6 +136,10 @@ const ACTIVE_FILES: &[(&str, &str)] = &[
         "built-in tables, read once and never changed",
     ),
     (
+        "cli/src/talk/line.rs",
+        "the clock of the customer's telephone is a thread of its own",
+    ),
+    (
         "server/src/cassette/host.rs",
         "one task for each connection of a recorder or player",
     ),
