@@ -196,3 +196,31 @@ fn what_the_server_is_told_after_a_flush_is_what_was_pulled_to_the_sample() {
     assert_eq!(call.stats().pulled, pulled);
     assert_eq!(truncated["audio_end_ms"], pulled / 8);
 }
+
+#[test]
+fn a_commit_comes_after_what_was_pushed_before_it() {
+    let server = server();
+    let manual = r#"{"session": {"audio": {"input": {"turn_detection": null}}}}"#;
+    let client = Client::new().url(server.url()).dialect("openai");
+    let options = Options::from_json(manual).expect("valid options");
+    let session = client.expect("built in").open(options).expect("it dials");
+    let call = session.attach(CallOptions::default().with_format(PCM_8K));
+    let call = call.expect("attached");
+    session
+        .runtime()
+        .block_on(session.opened())
+        .expect("it opens");
+    let said = &caller()[..8 * 400];
+    assert_eq!(call.push_samples(Track::Customer, said), Ok(said.len()));
+    drop(session.commit().expect("sent"));
+    drop(session.respond(None).expect("sent"));
+    let (names, audio) = run(&session, &call, &[], "response.done");
+    assert!(
+        names
+            .iter()
+            .any(|name| name == "input_audio_buffer.committed"),
+        "{names:?}"
+    );
+    let back_ms = Format::PCM16_24K.ms_of_bytes(audio.len() as u64);
+    assert!((360..=400).contains(&back_ms), "{back_ms} ms of 400");
+}

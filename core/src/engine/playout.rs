@@ -26,6 +26,7 @@ enum Progress {
 /// One part of an item's audio.
 #[derive(Debug)]
 struct Part {
+    /// 0 until it sounds.
     id: PartId,
     response_id: String,
     item_id: String,
@@ -149,6 +150,10 @@ impl Playout {
         if part.progress == Progress::Complete {
             return None;
         }
+        if part.progress == Progress::Opened {
+            self.begun += 1;
+            part.id = PartId(self.begun);
+        }
         part.progress = Progress::Sounding;
         part.rate_hz = format.rate_hz();
         part.received_samples += samples;
@@ -161,7 +166,8 @@ impl Playout {
         let part = self
             .parts
             .iter()
-            .find(|part| part.is_of(item_id, content_index))?
+            .find(|part| part.is_of(item_id, content_index))
+            .filter(|part| part.progress != Progress::Opened)?
             .id;
         self.close(|p| p.id == part);
         (self.listener == Listener::Port).then_some(part)
@@ -247,9 +253,8 @@ impl Playout {
         if self.parts.len() == MOST {
             self.parts.remove(0);
         }
-        self.begun += 1;
         self.parts.push(Part {
-            id: PartId(self.begun),
+            id: PartId(0),
             response_id: response_id.to_owned(),
             item_id: item_id.to_owned(),
             content_index,

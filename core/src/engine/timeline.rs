@@ -1,7 +1,7 @@
 //! When what happened in a turn, from the customer's last word to the agent's first.
 
 use crate::event::local::Timeline as Told;
-use crate::wire::ServerEvent;
+use crate::wire::{Response, ServerEvent};
 
 /// The turn that waits for its answer to be heard.
 #[derive(Debug, Default)]
@@ -39,13 +39,29 @@ impl Timeline {
                     turn.first_delta_ms.get_or_insert(at_ms);
                 }
             }
-            // It will not be heard, and the next one is another turn.
-            ServerEvent::ResponseDone(e) => {
-                let id = e.response.id.as_deref().unwrap_or_default();
-                self.turn
-                    .take_if(|turn| turn.response_id == id && turn.first_delta_ms.is_none());
-            }
+            ServerEvent::ResponseDone(e) => self.done(&e.response),
             _ => {}
+        }
+    }
+
+    /// A response that is done and brought no sound: one that calls functions leaves the turn to the
+    /// next one, and with any other the turn is over.
+    fn done(&mut self, response: &Response) {
+        let id = response.id.as_deref().unwrap_or_default();
+        let is_silent = |turn: &mut Told| turn.response_id == id && turn.first_delta_ms.is_none();
+        let Some(turn) = self.turn.take_if(is_silent) else {
+            return;
+        };
+        if response
+            .output
+            .iter()
+            .any(|item| item.kind == "function_call")
+        {
+            self.turn = Some(Told {
+                response_id: String::new(),
+                created_ms: None,
+                ..turn
+            });
         }
     }
 
@@ -65,6 +81,26 @@ mod tests {
 
     fn event(name: &str, fields: serde_json::Value) -> ServerEvent {
         ServerEvent::from_fields(name, serde_json::from_value(fields).expect("a map"))
+    }
+
+    #[test]
+    fn a_turn_that_calls_a_function_is_answered_by_the_response_after_it() {
+        for (kind, stop_ms) in [("function_call", Some(900)), ("message", None)] {
+            let mut timeline = Timeline::default();
+            let done = json!({"response": {"id": "f", "output": [{"type": kind}]}});
+            let delta = json!({"response_id": "r", "item_id": "i", "delta": "AAAA"});
+            for (name, fields) in [
+                ("input_audio_buffer.speech_stopped", json!({"item_id": "u"})),
+                ("response.created", json!({"response": {"id": "f"}})),
+                ("response.done", done),
+                ("response.created", json!({"response": {"id": "r"}})),
+                ("response.output_audio.delta", delta),
+            ] {
+                timeline.seen(900, &event(name, fields), None);
+            }
+            let told = timeline.heard(950, "r").expect("a turn");
+            assert_eq!(told.speech_stop_ms, stop_ms, "{kind}");
+        }
     }
 
     #[test]

@@ -253,7 +253,11 @@ impl Driver {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Command(command, reply) => self.command(command, reply),
+            Message::Command(command, reply) => {
+                // What was pushed before a command is sent before it.
+                self.look();
+                self.command(command, reply);
+            }
             Message::Tool(tool, runner, reply) => {
                 self.tools.register(tool.name.clone(), runner);
                 self.command(Command::Register(tool), Some(reply));
