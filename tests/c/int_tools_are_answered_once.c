@@ -20,9 +20,7 @@ int main(void) {
   tw_session *session = NULL;
   OK(tw_session_open(runtime, config, NULL, &session, &err));
   OK(tw_tool_register(session, TOOL, TW_NTS, &err));
-  CHECK(tw_tool_register(session, "{}", TW_NTS, &err) == TW_ERR_ARGUMENT);
-  tw_error_free(err);
-  err = NULL;
+  CHECK(tw_tool_register(session, "{}", TW_NTS, NULL) == TW_ERR_ARGUMENT);
   OK(tw_session_send_text(session, "How much?", TW_NTS, &err));
   OK(tw_session_respond(session, NULL, 0, &err));
 

@@ -112,9 +112,10 @@ impl Bench {
     /// A call has one output, whoever gives it.
     fn sent(&mut self, text: &str) {
         let frame: Value = serde_json::from_str(text).expect("what is sent is JSON");
-        if frame["item"]["type"] == "function_call_output" {
-            let call_id = frame["item"]["call_id"].to_string();
-            let outputs = self.outputs.entry(call_id).or_default();
+        let item = &frame["item"];
+        let call_id = item["call_id"].as_str();
+        if let Some(call_id) = call_id.filter(|_| item["type"] == "function_call_output") {
+            let outputs = self.outputs.entry(call_id.to_owned()).or_default();
             *outputs += 1;
             assert_eq!(*outputs, 1, "{text}");
         }
