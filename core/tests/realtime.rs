@@ -132,10 +132,8 @@ fn serve(port: &mut Port, round: u64) {
     }
     port.top_up();
     port.heard();
-    while port
-        .captured(Instant::now(), Some(Format::PCM16_24K))
-        .is_some()
-    {}
+    port.listen(Instant::now(), true);
+    while port.captured(Instant::now(), Format::PCM16_24K).is_some() {}
 }
 
 const ROUNDS: usize = 3_000;

@@ -85,7 +85,8 @@ fn packet(format: Format) {
         *media_ns = start.elapsed().as_nanos() as u64;
         now += Duration::from_millis(20);
         let start = Instant::now();
-        while let Some(sound) = port.captured(now, Some(WIRE)) {
+        port.listen(now, true);
+        while let Some(sound) = port.captured(now, WIRE) {
             std::hint::black_box(sound);
         }
         port.heard();

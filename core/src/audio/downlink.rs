@@ -13,6 +13,9 @@ use super::ring::{Device, Play};
 /// Pieces of an answer are converted in blocks of 20 ms: so many in a second.
 const BLOCKS_PER_SECOND: usize = 50;
 
+/// Blocks converted at once: more than a second, which is more than any ring needs between two looks.
+const MOST_BLOCKS: usize = 64;
+
 /// The session's end of what a host pulls.
 pub(super) struct Downlink {
     host: Format,
@@ -111,9 +114,10 @@ impl Downlink {
         self.queue.push_back(Piece::End(part));
     }
 
-    /// Converts and writes as much as the ring has room for.
+    /// Converts and writes as much as the ring has room for, within a bound: a host that pulls without
+    /// end would else never let its session do anything else.
     pub(super) fn top_up(&mut self) {
-        loop {
+        for _ in 0..MOST_BLOCKS {
             let written = self.play.write(&self.pending);
             self.pending.drain(..written);
             if !self.pending.is_empty() {

@@ -434,18 +434,27 @@ pub struct Port {
 }
 
 impl Port {
-    /// What is next to be sent, at most 200 ms in whole frames of 20 ms; to be called until there is
-    /// none. `wire` is the acknowledged format, or `None` while the session is not open: then the
-    /// newest sound is kept.
-    pub fn captured(&mut self, now: Instant, wire: Option<Format>) -> Option<Bytes> {
-        let bytes = self.uplink.captured(now, wire);
+    /// Takes what was pushed so far; while the session is not open, only the newest sound is kept.
+    pub fn listen(&mut self, now: Instant, is_open: bool) {
+        self.uplink.listen(now, is_open);
         self.is_touched |= self.uplink.is_busy(now);
+        self.tell_uplink();
+    }
+
+    fn tell_uplink(&self) {
         let told = &self.shared.told;
         told.preroll_dropped.set(self.uplink.dropped);
         told.inserted.set(self.uplink.silence());
         for (word, level) in told.levels_dbfs.iter().zip(self.uplink.levels_dbfs) {
             word.set(u64::from(level.to_bits()));
         }
+    }
+
+    /// What is next to be sent of what was taken, at most 200 ms in whole frames of 20 ms; to be
+    /// called until there is none. `wire` is the acknowledged format.
+    pub fn captured(&mut self, now: Instant, wire: Format) -> Option<Bytes> {
+        let bytes = self.uplink.captured(now, wire);
+        self.tell_uplink();
         bytes
     }
 

@@ -157,9 +157,11 @@ impl Uplink {
         })
     }
 
-    /// What is next to be sent, at most 200 ms of it in whole frames; to be called until there is
-    /// none. Without a format the session is not open and the newest sound is kept.
-    pub(super) fn captured(&mut self, now: Instant, wire: Option<Format>) -> Option<Bytes> {
+    /// Takes what was pushed so far. While the session is not open, only the newest sound is kept.
+    ///
+    /// Apart from [`captured`](Self::captured), because a host that pushes without end would else
+    /// never let its session do anything else.
+    pub(super) fn listen(&mut self, now: Instant, is_open: bool) {
         let mut has_pushed = false;
         for lane in &mut self.lanes {
             has_pushed |= lane.drain();
@@ -167,15 +169,19 @@ impl Uplink {
         if has_pushed {
             self.clock.pushed(now);
         }
-        let Some(wire) = wire else {
+        if !is_open {
             let most = self.samples_of_ms(self.preroll_ms);
             self.dropped += self
                 .lanes
                 .iter_mut()
                 .map(|lane| lane.trim(most))
                 .sum::<u64>();
-            return None;
-        };
+        }
+    }
+
+    /// What is next to be sent of what was taken, at most 200 ms of it in whole frames; to be called
+    /// until there is none.
+    pub(super) fn captured(&mut self, now: Instant, wire: Format) -> Option<Bytes> {
         self.convert_to(wire);
         let frame = (wire.rate_hz() / FRAMES_PER_SECOND) as usize;
         while self.pending.len() < MOST_FRAMES * frame {
@@ -199,11 +205,9 @@ impl Uplink {
     pub(super) fn finish(&mut self, now: Instant, wire: Format) -> Option<Bytes> {
         let mut all = Vec::new();
         // No turn is left for which silence would matter.
-        for lane in &mut self.lanes {
-            lane.drain();
-        }
+        self.listen(now, true);
         self.clock.last = None;
-        while let Some(bytes) = self.captured(now, Some(wire)) {
+        while let Some(bytes) = self.captured(now, wire) {
             all.extend_from_slice(&bytes);
         }
         while let Some(block) = Some(self.block_behind(0)).filter(|b| !b.is_empty()) {

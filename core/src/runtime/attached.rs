@@ -36,7 +36,8 @@ impl Attached {
         if self.port.wants_flush() {
             inputs.push(Input::Flushed(self.flush()));
         }
-        while let Some(audio) = self.port.captured(now, wire) {
+        self.port.listen(now, wire.is_some());
+        while let Some(audio) = wire.and_then(|wire| self.port.captured(now, wire)) {
             inputs.push(Input::Captured(audio));
         }
         self.port.top_up();

@@ -58,7 +58,8 @@ impl Caller {
         let format = self.media.downlink();
         talkwire_core::audio::codec::decode_into(format, &self.frame, &mut self.heard);
         let mut inputs = Vec::new();
-        while let Some(audio) = self.port.captured(now, wire) {
+        self.port.listen(now, wire.is_some());
+        while let Some(audio) = wire.and_then(|wire| self.port.captured(now, wire)) {
             inputs.push(Input::Captured(audio));
         }
         let heard = told(self.port.heard());

@@ -55,7 +55,8 @@ fn ms(ms: u64) -> Duration {
 
 /// All that the port has to send.
 fn captured(port: &mut Port, now: Instant, wire: Format) -> Vec<u8> {
-    std::iter::from_fn(|| port.captured(now, Some(wire)))
+    port.listen(now, true);
+    std::iter::from_fn(|| port.captured(now, wire))
         .flatten()
         .collect()
 }
@@ -108,7 +109,8 @@ proptest! {
             rest = after;
             prop_assert_eq!(media.push(Track::Customer, chunk), Ok(*samples));
             let frame = wire.bytes_of_ms(20) as usize;
-            while let Some(bytes) = port.captured(start, Some(wire)) {
+            port.listen(start, true);
+            while let Some(bytes) = port.captured(start, wire) {
                 prop_assert_eq!(bytes.len() % frame, 0, "whole frames");
                 prop_assert!(bytes.len() <= 10 * frame);
                 sent.extend(&bytes);
@@ -311,16 +313,29 @@ fn the_newest_sound_from_before_the_opening_is_kept() {
     for chunk in sound.chunks(320) {
         media.push(Track::Customer, chunk).expect("open");
         now += ms(20);
-        assert_eq!(port.captured(now, None), None);
+        port.listen(now, false);
     }
     media.push(Track::Customer, &[0; 160]).expect("open");
     assert_eq!(port.unsent_ms(), 1_010, "what waits in the ring as well");
-    assert_eq!(port.captured(now, None), None);
+    port.listen(now, false);
     let kept = captured(&mut port, now, PCM_8K);
     assert_eq!(kept[..15_840], sound[sound.len() - 15_840..]);
     assert_eq!(kept[15_840..], [0; 160]);
     assert_eq!(media.stats().preroll_dropped, 16_080);
     assert_eq!(port.unsent_ms(), 0);
+}
+
+#[test]
+fn what_is_pushed_while_a_session_works_waits_for_its_next_look() {
+    let (mut port, media) = ports(host(PCM_8K));
+    let now = Instant::now();
+    media.push(Track::Customer, &[0; 640]).expect("open");
+    port.listen(now, true);
+    assert_eq!(port.captured(now, PCM_8K).map(|b| b.len()), Some(640));
+    media.push(Track::Customer, &[0; 640]).expect("open");
+    assert_eq!(port.captured(now, PCM_8K), None);
+    port.listen(now, true);
+    assert_eq!(port.captured(now, PCM_8K).map(|b| b.len()), Some(640));
 }
 
 #[test]
