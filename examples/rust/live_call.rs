@@ -56,7 +56,9 @@ async fn talk(url: &str) -> Result<(), Box<dyn Error>> {
     let time = Tool::new("uptime").description("Seconds since this call began");
     let began = Instant::now();
     session
-        .run_tool(time, move |_| async move { Ok(began.elapsed().as_secs().to_string()) })?
+        .run_tool(time, move |_| async move {
+            Ok(began.elapsed().as_secs().to_string())
+        })?
         .await?;
     let format = Format::Pcm16 { rate_hz: RATE_HZ };
     let call = session.attach(CallOptions::default().with_format(format))?;

@@ -146,18 +146,19 @@ impl Playout {
             return None;
         }
         let samples = (delta.audio.len() / format.sample_bytes()) as u64;
+        let next = PartId(self.begun + 1);
         let part = self.entry(&delta.response_id, &delta.item_id, delta.content_index);
         if part.progress == Progress::Complete {
             return None;
         }
         if part.progress == Progress::Opened {
-            self.begun += 1;
-            part.id = PartId(self.begun);
+            part.id = next;
         }
         part.progress = Progress::Sounding;
         part.rate_hz = format.rate_hz();
         part.received_samples += samples;
         let id = part.id;
+        self.begun = self.begun.max(id.0);
         (self.listener == Listener::Port).then_some(id)
     }
 
