@@ -307,7 +307,12 @@ impl Engine {
                 self.turns.emptied();
                 self.responses.changed();
             }
-            ClientEvent::ResponseCreate(_) => self.responses.asked(event_id),
+            ClientEvent::ResponseCreate(create) => {
+                self.responses.asked(event_id);
+                if let Some(response) = create.response.as_ref().filter(|_| is_aside(create)) {
+                    self.aside.sent(event_id, response);
+                }
+            }
             ClientEvent::ItemCreate(create) => {
                 self.tools.answered(&create.item);
                 self.responses.changed();

@@ -65,7 +65,7 @@ impl Engine {
             mut event,
         } = decoded;
         let at_ms = self.at_ms(now);
-        if self.is_settled(&event, fx) {
+        if self.is_settled(now, &event, fx) {
             return;
         }
         let (interrupts, answers) = (self.config.may_interrupt(), self.config.answers());
@@ -145,10 +145,13 @@ impl Engine {
 
     /// An error that says of a wish or a cancel only that its time was wrong: that is known how to
     /// settle, and concerns nobody.
-    fn is_settled(&mut self, event: &ServerEvent, fx: &mut Effects) -> bool {
+    fn is_settled(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) -> bool {
         let ServerEvent::Error(e) = event else {
             return false;
         };
+        if self.is_aside_refused(now, &e.error, fx) {
+            return true;
+        }
         if !self.keeps_turns() {
             return false;
         }
@@ -185,7 +188,7 @@ impl Engine {
         self.post(now, ClientEvent::ResponseCancel(cancel), fx);
     }
 
-    fn counted(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
+    pub(super) fn counted(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
         let ServerEvent::ResponseDone(e) = event else {
             return;
         };
@@ -234,7 +237,7 @@ impl Engine {
         }
     }
 
-    fn audio_ms(&self, event: &ServerEvent) -> u64 {
+    pub(super) fn audio_ms(&self, event: &ServerEvent) -> u64 {
         let ServerEvent::AudioDelta(delta) = event else {
             return 0;
         };

@@ -11,6 +11,7 @@
 //! | `responses` | which responses run and which are over |
 //! | `playout` | the agent's audio: received, heard, cut |
 //! | `barge_in` | the interruption that is being decided |
+//! | `aside` | responses that the server gives only over a link of their own |
 //! | `halves` | the half sample a delta ended with |
 //! | `tools` | function calls, each answered once |
 //! | `timeline` | the times of a turn |
@@ -19,6 +20,7 @@
 //! | `history` | the conversation in its order |
 //! | `watch` | silence, and the prompt after it |
 
+mod aside;
 mod barge_in;
 mod check;
 mod commands;
@@ -44,11 +46,12 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aside::Aside;
 use barge_in::BargeIn;
 use config::Config;
 use halves::Halves;
 use history::History;
-use io::{Down, Effect, Effects, Input, Ticket};
+use io::{Down, Effect, Effects, Input, LinkId, Ticket};
 use link::{Asked, Link};
 use playout::Playout;
 use requests::{Answer, Requests, until};
@@ -92,6 +95,7 @@ pub struct Engine {
     history: History,
     watch: Watch,
     halves: Halves,
+    aside: Aside,
     barge_in: BargeIn,
     timeline: Timeline,
     usage: Usage,
@@ -122,6 +126,7 @@ impl Engine {
             history: History::default(),
             watch: Watch::new(options.customer_silence_ms, options.agent_silence_ms),
             halves: Halves::default(),
+            aside: Aside::new(LinkId(1)),
             barge_in: BargeIn::new(&options.barge_in),
             timeline: Timeline::default(),
             usage: Usage::default(),
@@ -137,6 +142,9 @@ impl Engine {
             Input::Command(command, ticket) => self.command(now, command, ticket, fx),
             Input::Close { grace_ms } => self.close(now, grace_ms, Asked::App, fx),
             Input::LinkUp(id) if self.link.is(id) => self.link_up(now),
+            Input::LinkUp(id) if self.aside.is(id) => self.aside_up(now),
+            Input::Text(id, raw) if self.aside.is(id) => self.aside_text(now, &raw, fx),
+            Input::LinkDown(id, down, _) if self.aside.is(id) => self.aside_down(now, &down, fx),
             Input::Text(id, raw) if self.link.is(id) => self.text(now, &raw, fx),
             Input::Binary(id, bytes) if self.link.is(id) => self.binary(now, bytes, fx),
             Input::LinkDown(id, down, unsent) if self.link.is(id) => {
@@ -169,6 +177,7 @@ impl Engine {
             self.responses.deadline(),
             self.tools.deadline(),
             self.barge_in.deadline(),
+            self.aside.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -228,6 +237,7 @@ impl Engine {
         let step = self.barge_in.timeout(now);
         self.carry_out(now, step, fx);
         self.tools_due(now, fx);
+        self.aside_timeout(now, fx);
         self.silence(now, fx);
         if self.link.is_overdue(now) {
             // A closing handshake that took too long is still the close that was asked for.
@@ -274,6 +284,7 @@ impl Engine {
         answer(wishes.into_iter().map(|t| (t, Err(error.clone()))), fx);
         self.abandon_tools(now, fx);
         self.barge_in.stop();
+        self.aside.stop();
         self.ended = true;
         fx.push(Effect::End(end));
     }

@@ -11,9 +11,9 @@ use tokio::time::sleep_until;
 
 use super::Count;
 use super::attached::Attached;
-use super::lanes::Lanes;
+use super::lines::Lines;
 use super::mailbox::{Mailbox, Pressure};
-use super::socket::{Happened, Socket};
+use super::socket::Happened;
 use super::tools::{Output, Runner, Tools};
 use crate::audio::format::Format;
 use crate::audio::port::Port;
@@ -40,10 +40,7 @@ pub(crate) enum Message {
 pub(crate) struct Driver {
     engine: Engine,
     dialect: Arc<Dialect>,
-    spec: Arc<Spec>,
-    socket: Socket,
-    link: LinkId,
-    lanes: Lanes,
+    lines: Lines,
     /// Before the mailbox, also when dropped: who sees the end finds the port closed.
     call: Option<Attached>,
     /// Of ports that are gone.
@@ -75,7 +72,7 @@ impl Drop for Ends {
 
 /// What woke the task.
 enum Woken {
-    Socket(Happened),
+    Socket(LinkId, Happened),
     Message(Message),
     Room,
     Close(u64),
@@ -123,10 +120,7 @@ impl Driver {
         Self {
             engine,
             dialect,
-            spec: Arc::new(spec),
-            socket: Socket::Gone,
-            link: LinkId(1),
-            lanes: Lanes::new(uplink_max_ms),
+            lines: Lines::new(Arc::new(spec), uplink_max_ms),
             call: None,
             unsent_ms: 0,
             tools: Tools::default(),
@@ -157,7 +151,7 @@ impl Driver {
         self.input(Input::Open);
         while self.end.is_none() {
             match self.next(&mut messages, &mut wishes).await {
-                Woken::Socket(happened) => self.happened(happened),
+                Woken::Socket(link, happened) => self.happened(link, happened),
                 Woken::Message(message) => self.message(message),
                 // The next turn of the loop listens to messages again.
                 Woken::Room => {}
@@ -222,12 +216,11 @@ impl Driver {
         let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
         let tick = self.call.as_ref().map(Attached::due);
         let tick_at = tokio::time::Instant::from_std(tick.unwrap_or_else(Instant::now));
-        let has_room = self.lanes.has_room();
-        let (socket, lanes, dialect) = (&mut self.socket, &mut self.lanes, &self.dialect);
-        let tools = &mut self.tools;
-        let socket = poll_fn(|cx| match socket.poll(cx, lanes, dialect) {
-            Poll::Ready(happened) => Poll::Ready(Woken::Socket(happened)),
-            Poll::Pending if !has_room && lanes.has_room() => Poll::Ready(Woken::Room),
+        let has_room = self.lines.has_room();
+        let (lines, dialect, tools) = (&mut self.lines, &self.dialect, &mut self.tools);
+        let socket = poll_fn(|cx| match lines.poll(cx, dialect) {
+            Poll::Ready((link, happened)) => Poll::Ready(Woken::Socket(link, happened)),
+            Poll::Pending if !has_room && lines.has_room() => Poll::Ready(Woken::Room),
             Poll::Pending => Poll::Pending,
         });
         tokio::select! {
@@ -240,13 +233,12 @@ impl Driver {
         }
     }
 
-    fn happened(&mut self, happened: Happened) {
-        let link = self.link;
+    fn happened(&mut self, link: LinkId, happened: Happened) {
         let input = match happened {
             Happened::Up => Input::LinkUp(link),
             Happened::Text(text) => Input::Text(link, text),
             Happened::Binary(bytes) => Input::Binary(link, bytes),
-            Happened::Down(down) => Input::LinkDown(link, down, self.lanes.abandon()),
+            Happened::Down(down) => Input::LinkDown(link, down, self.lines.drop(link)),
         };
         self.input(input);
     }
@@ -313,17 +305,14 @@ impl Driver {
         let mut fx = std::mem::take(&mut self.fx);
         self.engine.handle(Instant::now(), input, &mut fx);
         let mut dropped_ms = 0;
-        let (mut is_full, mut is_aborted, mut is_played) = (false, false, false);
-        let mut flushed = None;
+        let (mut is_full, mut is_played) = (false, false);
+        let (mut flushed, mut aborted) = (None, Vec::new());
         for effect in fx.drain(..) {
             match effect {
-                Effect::Dial(link) => {
-                    self.link = link;
-                    self.socket = Socket::dial(self.spec.clone());
-                }
-                Effect::Send(_, frame) => dropped_ms += self.lanes.push(frame),
-                Effect::Hangup(_) => self.socket.hang_up(),
-                Effect::Abort(_) => is_aborted = true,
+                Effect::Dial(link) => self.lines.dial(link),
+                Effect::Send(link, frame) => dropped_ms += self.lines.push(link, frame),
+                Effect::Hangup(link) => self.lines.hang_up(link),
+                Effect::Abort(link) => aborted.push(link),
                 Effect::Ready => drop(self.ready.send(true)),
                 Effect::Emit(event) => {
                     self.tools.seen(&event);
@@ -331,7 +320,7 @@ impl Driver {
                 }
                 Effect::Reply(ticket, result) => self.reply(ticket, result),
                 Effect::End(end) => {
-                    self.socket = Socket::Gone;
+                    self.lines.clear();
                     self.end = Some(end);
                 }
                 Effect::Flush => {
@@ -355,11 +344,10 @@ impl Driver {
         if dropped_ms > 0 {
             self.input(Input::UplinkDropped { ms: dropped_ms });
         }
-        if is_aborted {
-            self.socket = Socket::Gone;
+        for link in aborted {
             let down = Down::Failed(Error::new(Kind::Lost, "the connection was dropped"));
-            let unsent = self.lanes.abandon();
-            self.input(Input::LinkDown(self.link, down, unsent));
+            let unsent = self.lines.drop(link);
+            self.input(Input::LinkDown(link, down, unsent));
         }
         if is_full && self.end.is_none() {
             self.input(Input::SlowReader);

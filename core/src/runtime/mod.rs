@@ -9,6 +9,7 @@ pub mod dispatch;
 mod driver;
 mod lanes;
 mod launch;
+mod lines;
 pub mod mailbox;
 mod socket;
 pub(crate) mod tools;

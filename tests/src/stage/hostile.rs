@@ -2,18 +2,20 @@
 
 use std::net::TcpListener as StdListener;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use crate::flow::ServerAct;
 
-/// A scripted server for one connection.
+/// A scripted server. What it does goes to the newest connection that it has greeted.
 pub struct Hostile {
     /// Where it listens.
     pub url: String,
@@ -36,14 +38,18 @@ impl Hostile {
             .enable_all()
             .build()
             .expect("a runtime");
+        let (arrive, arrivals) = unbounded_channel();
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("non-blocking");
-            if let Ok((stream, _)) = listener.accept().await
-                && let Ok(ws) = accept_async(stream).await
-            {
-                play(ws, todo, report).await;
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Ok(ws) = accept_async(stream).await {
+                    let (line, todo) = unbounded_channel();
+                    tokio::spawn(play(ws, todo, report.clone()));
+                    let _ = arrive.send(line);
+                }
             }
         });
+        runtime.spawn(direct(todo, arrivals));
         Self {
             url: format!("ws://{address}/v1/realtime"),
             acts,
@@ -57,6 +63,38 @@ impl Hostile {
         // An error means that the connection is over; the flow sees that by itself.
         let _ = self.acts.send(act);
     }
+}
+
+/// How long a second greeting waits for a second connection.
+const ARRIVES: Duration = Duration::from_secs(1);
+
+/// Hands each act to the connection it is meant for: a second greeting belongs to a second one.
+async fn direct(
+    mut todo: UnboundedReceiver<ServerAct>,
+    mut arrivals: UnboundedReceiver<UnboundedSender<ServerAct>>,
+) {
+    let mut lines: Vec<_> = arrivals.recv().await.into_iter().collect();
+    let mut is_greeted = false;
+    while let Some(act) = todo.recv().await {
+        if is_greeting(&act) {
+            if is_greeted && let Ok(next) = timeout(ARRIVES, arrivals.recv()).await {
+                lines.extend(next);
+            }
+            is_greeted = true;
+        }
+        if let Some(line) = lines.last() {
+            // An error means that the connection is over; the flow sees that by itself.
+            let _ = line.send(act);
+        }
+    }
+}
+
+fn is_greeting(act: &ServerAct) -> bool {
+    let ServerAct::Text(text) = act else {
+        return false;
+    };
+    let event: Value = serde_json::from_str(text).unwrap_or_default();
+    event["type"] == "session.created"
 }
 
 async fn play(

@@ -1,0 +1,90 @@
+//! The sockets of a session, each with what is queued for it: one, and sometimes a second.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::lanes::Lanes;
+use super::socket::{Happened, Socket};
+use crate::dialect::Dialect;
+use crate::engine::io::{Frame, LinkId};
+use crate::event::Unsent;
+use crate::net::ws::Spec;
+
+struct Line {
+    id: LinkId,
+    socket: Socket,
+    lanes: Lanes,
+}
+
+/// The lines that are dialled or open.
+pub(super) struct Lines {
+    spec: Arc<Spec>,
+    uplink_max_ms: u64,
+    lines: Vec<Line>,
+}
+
+impl Lines {
+    pub(super) const fn new(spec: Arc<Spec>, uplink_max_ms: u64) -> Self {
+        Self {
+            spec,
+            uplink_max_ms,
+            lines: Vec::new(),
+        }
+    }
+
+    pub(super) fn dial(&mut self, id: LinkId) {
+        self.lines.push(Line {
+            id,
+            socket: Socket::dial(self.spec.clone()),
+            lanes: Lanes::new(self.uplink_max_ms),
+        });
+    }
+
+    /// Queues a frame; returns the milliseconds of older audio that had to go.
+    pub(super) fn push(&mut self, id: LinkId, frame: Frame) -> u64 {
+        self.find(id).map_or(0, |line| line.lanes.push(frame))
+    }
+
+    pub(super) fn hang_up(&mut self, id: LinkId) {
+        if let Some(line) = self.find(id) {
+            line.socket.hang_up();
+        }
+    }
+
+    /// Drops a line; returns what was queued for it.
+    pub(super) fn drop(&mut self, id: LinkId) -> Unsent {
+        let Some(at) = self.lines.iter().position(|line| line.id == id) else {
+            return Unsent::default();
+        };
+        self.lines.remove(at).lanes.abandon()
+    }
+
+    /// Drops all of them.
+    pub(super) fn clear(&mut self) {
+        self.lines.clear();
+    }
+
+    /// Whether further commands can be queued.
+    pub(super) fn has_room(&self) -> bool {
+        self.lines.iter().all(|line| line.lanes.has_room())
+    }
+
+    /// Writes what can be written, then waits for the next thing on any of them. Losing the future
+    /// loses nothing.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        dialect: &Dialect,
+    ) -> Poll<(LinkId, Happened)> {
+        for line in &mut self.lines {
+            if let Poll::Ready(happened) = line.socket.poll(cx, &mut line.lanes, dialect) {
+                return Poll::Ready((line.id, happened));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn find(&mut self, id: LinkId) -> Option<&mut Line> {
+        self.lines.iter_mut().find(|line| line.id == id)
+    }
+}
