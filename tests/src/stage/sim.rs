@@ -160,7 +160,8 @@ impl Sim {
         let spec = self.spec.clone().expect("dialling follows an open");
         if spec.role == Role::ClientUnderTest {
             self.far = Far::Script;
-            return self.send_down(Downward::Up);
+            // Nothing that the script says on a link comes before the link is there.
+            return self.down.push_front((self.now, Downward::Up));
         }
         let url = self.dialect.url(
             Some("ws://sim/v1/realtime"),
