@@ -58,7 +58,7 @@ enum Far {
 /// On its way to the server.
 enum Up {
     Text(String),
-    Close,
+    Close(LinkId),
     Gone,
 }
 
@@ -67,7 +67,7 @@ enum Downward {
     Up,
     Text(String),
     Binary(usize),
-    Down(Down),
+    Down(LinkId, Down),
 }
 
 impl Sim {
@@ -136,12 +136,12 @@ impl Sim {
                 };
                 self.send_up(Up::Text(text));
             }
-            Effect::Hangup(_) => self.send_up(Up::Close),
-            Effect::Abort(_) => {
+            Effect::Hangup(link) => self.send_up(Up::Close(link)),
+            Effect::Abort(link) => {
                 self.send_up(Up::Gone);
                 self.down.clear();
                 let lost = Error::new(Kind::Lost, "aborted");
-                self.send_down(Downward::Down(Down::Failed(lost)));
+                self.send_down(Downward::Down(link, Down::Failed(lost)));
             }
             Effect::Emit(event) => self.seen.push_back(Seen::Event(seen(&event))),
             Effect::Reply(ticket, result) => self.replies.push((ticket, result)),
@@ -191,7 +191,7 @@ impl Sim {
                 };
                 let kind = self.dialect.http_kind(refusal.status);
                 let error = Error::new(kind, refusal.body).with_provider(provider);
-                self.send_down(Downward::Down(Down::Failed(error)));
+                self.send_down(Downward::Down(self.link, Down::Failed(error)));
             }
         }
     }
@@ -208,7 +208,7 @@ impl Sim {
                 PeerEffect::Send(text) => self.send_down(Downward::Text(text)),
                 PeerEffect::SendBinary(bytes) => self.send_down(Downward::Binary(bytes.len())),
                 PeerEffect::Close { code, reason } => {
-                    self.send_down(Downward::Down(Down::Closed { code, reason }));
+                    self.send_down(Downward::Down(self.link, Down::Closed { code, reason }));
                 }
                 PeerEffect::Drop => self.lose(),
                 PeerEffect::Hold(time) => {
@@ -226,7 +226,7 @@ impl Sim {
 
     fn lose(&mut self) {
         let lost = Error::new(Kind::Lost, "the connection was reset");
-        self.send_down(Downward::Down(Down::Failed(lost)));
+        self.send_down(Downward::Down(self.link, Down::Failed(lost)));
     }
 
     fn send_up(&mut self, up: Up) {
@@ -308,14 +308,14 @@ impl Sim {
                 let value = serde_json::from_str(&text).unwrap_or_default();
                 self.seen.push_back(Seen::Sent(value));
             }
-            (Up::Close, _) => {
+            (Up::Close(link), _) => {
                 self.peer(PeerInput::Gone);
                 self.far = Far::Nothing;
                 let closed = Down::Closed {
                     code: 1000,
                     reason: String::new(),
                 };
-                self.send_down(Downward::Down(closed));
+                self.send_down(Downward::Down(link, closed));
             }
             (Up::Gone, _) => {
                 self.peer(PeerInput::Gone);
@@ -330,7 +330,7 @@ impl Sim {
             Downward::Up => Input::LinkUp(link),
             Downward::Text(text) => Input::Text(link, text.into()),
             Downward::Binary(bytes) => Input::Binary(link, bytes),
-            Downward::Down(down) => Input::LinkDown(link, down, Unsent::default()),
+            Downward::Down(link, down) => Input::LinkDown(link, down, Unsent::default()),
         });
     }
 
@@ -451,7 +451,7 @@ impl Stage for Sim {
             ServerAct::Text(text) => self.send_down(Downward::Text(text)),
             ServerAct::Binary(bytes) => self.send_down(Downward::Binary(bytes.len())),
             ServerAct::Close(code, reason) => {
-                self.send_down(Downward::Down(Down::Closed { code, reason }));
+                self.send_down(Downward::Down(self.link, Down::Closed { code, reason }));
             }
             ServerAct::Drop => self.lose(),
             // There are no pings in this network.
