@@ -120,6 +120,28 @@ def test_tools_run_while_nobody_reads_events_and_end_with_the_session() -> None:
     run(main())
 
 
+def test_a_tool_may_close_the_session_it_runs_in_and_the_loop_forgets_its_descriptor() -> None:
+    async def main() -> None:
+        closed = asyncio.Event()
+        async with LocalServer(profile="openai", script=SCRIPT) as server:
+            connection = await talkwire.connect(
+                server.url, dialect="openai", session=TEXT
+            ).enter()
+
+            @connection.tool
+            async def price(dish: str) -> str:
+                await connection.close()
+                closed.set()
+                return dish
+
+            await say_text(connection, "How much?")
+            await asyncio.wait_for(closed.wait(), 20)
+            assert connection.end is not None and connection.end.expected
+            assert connection._fd is None
+
+    run(main())
+
+
 def test_usage_and_interruption_are_asked_for() -> None:
     async def main() -> None:
         async with (

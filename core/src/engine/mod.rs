@@ -292,6 +292,7 @@ impl Engine {
     fn is_mid_turn(&self) -> bool {
         self.turns.is_cut(self.config.detects_turns())
             || self.responses.is_busy()
+            || self.aside.deadline().is_some()
             || self.tools.is_waiting()
     }
 

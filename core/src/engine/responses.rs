@@ -468,9 +468,11 @@ impl Responses {
         self.over.iter().any(|over| over == id)
     }
 
-    /// Whether a response runs or was asked for.
+    /// Whether a response runs or is waited for.
     pub(super) fn is_busy(&self) -> bool {
-        !self.asked.is_empty() || !self.running.is_empty() || !self.waiting.is_empty()
+        self.asked.iter().any(|asked| !asked.is_orphan)
+            || !self.running.is_empty()
+            || !self.waiting.is_empty()
     }
 
     pub(super) fn check(&self) {

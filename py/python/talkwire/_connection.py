@@ -252,6 +252,9 @@ class Connection:
                 pass
             if not self._has_ended():
                 await self._woken()
+        if not self._waiters:
+            # The descriptor goes with the session; the loop must not keep its number.
+            self._stop_listening()
 
     @property
     def end(self) -> End | None:
@@ -313,6 +316,8 @@ class Connection:
         if native is None or _process.is_forked(self._born):
             _process.leak(native)
             return
+        if self._fd is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
         if not self._is_closing and native.end() is None:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 

@@ -48,7 +48,9 @@ class Toolbox:
 
     async def stop(self) -> None:
         """Cancels what runs, and waits for it."""
-        running = list(self._running.values())
+        # A tool may end its own session; it is not to wait for itself.
+        current = asyncio.current_task()
+        running = [task for task in self._running.values() if task is not current]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

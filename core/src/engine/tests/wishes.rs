@@ -156,6 +156,7 @@ fn a_response_that_began_too_late_is_cancelled_by_its_id_and_never_heard() {
             .map(Error::kind),
         Some(Kind::Timeout)
     );
+    assert!(!bench.engine.is_mid_turn(), "nobody waits for anything");
     let fx = created(&mut bench, "late");
     assert_eq!(sent(&fx)[0]["response_id"], "late");
     let audio = json!({"type": "response.output_audio.delta", "response_id": "late",
