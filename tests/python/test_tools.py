@@ -120,7 +120,7 @@ def test_tools_run_while_nobody_reads_events_and_end_with_the_session() -> None:
     run(main())
 
 
-def test_a_tool_may_close_the_session_it_runs_in_and_the_loop_forgets_its_descriptor() -> None:
+def test_a_tool_may_close_the_session_it_runs_in() -> None:
     async def main() -> None:
         closed = asyncio.Event()
         async with LocalServer(profile="openai", script=SCRIPT) as server:
@@ -137,6 +137,18 @@ def test_a_tool_may_close_the_session_it_runs_in_and_the_loop_forgets_its_descri
             await say_text(connection, "How much?")
             await asyncio.wait_for(closed.wait(), 20)
             assert connection.end is not None and connection.end.expected
+
+    run(main())
+
+
+def test_the_loop_forgets_the_descriptor_of_a_session_that_is_closed() -> None:
+    async def main() -> None:
+        async with LocalServer() as server:
+            connection = await talkwire.connect(server.url, session=TEXT).enter()
+            connection.tool(lambda: "", name="idle")
+            await until(connection, "session.updated")
+            assert connection._fd is not None
+            await connection.close()
             assert connection._fd is None
 
     run(main())
