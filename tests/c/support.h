@@ -81,22 +81,27 @@ static inline void finish(tw_runtime *runtime) {
   tw_runtime_free(runtime);
 }
 
+/* The next event, which the caller frees. */
+static inline tw_event *await_any(tw_session *session) {
+  tw_event *event = NULL;
+  tw_error *err = NULL;
+  tw_status status = tw_session_next_event(session, PATIENCE_MS, &event, &err);
+  if (status != TW_OK) {
+    tw_end *end = NULL;
+    tw_session_end(session, &end, NULL);
+    fprintf(stderr, "no event: %s; end: %s\n", tw_status_name(status), tw_end_json(end).ptr);
+    exit(1);
+  }
+  return event;
+}
+
 /* Reads on to an event of this type, which the caller frees. */
 static inline tw_event *await_event(tw_session *session, int32_t type) {
   for (;;) {
-    tw_event *event = NULL;
-    tw_error *err = NULL;
-    tw_status status = tw_session_next_event(session, PATIENCE_MS, &event, &err);
-    if (status != TW_OK) {
-      tw_end *end = NULL;
-      tw_session_end(session, &end, NULL);
-      fprintf(stderr, "no event %d: %s; end: %s\n", (int)type, tw_status_name(status),
-              tw_end_json(end).ptr);
-      exit(1);
-    }
+    tw_event *event = await_any(session);
     if (tw_event_type(event) == type) return event;
-    if (tw_event_error(event))
-      fprintf(stderr, "on the way: %s\n", tw_error_message(tw_event_error(event)).ptr);
+    fprintf(stderr, "waiting for %d: passed %d %s\n", (int)type, (int)tw_event_type(event),
+            tw_event_error(event) ? tw_error_message(tw_event_error(event)).ptr : "");
     tw_event_free(event);
   }
 }
