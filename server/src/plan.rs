@@ -116,10 +116,11 @@ impl Plan {
             pacing: self.pacing,
             think: self.think,
             lifetime: self.lifetime.unwrap_or(default_lifetime).min(most),
-            // Sessions of one server must not share ids; a large odd step keeps seeds apart.
+            // Sessions of one server must not share ids. The step is none of the generator's, whose
+            // sequence would only be shifted by it.
             seed: self
                 .seed
-                .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                .wrapping_add(number.wrapping_mul(0xd1b5_4a32_d192_ed03)),
             clock,
         };
         Peer::new(now, setup)
