@@ -19,8 +19,10 @@ pub(crate) fn since_answer(items: &[Item]) -> (String, Vec<ToolOutput>) {
     let calls = calls.take_while(|item| item.kind == "mcp_call").count();
     let mut outputs: Vec<_> = items[start - calls..start].iter().map(mcp_output).collect();
     let mut heard = Vec::new();
+    // Who spoke is answered to what they said; a text beside it is something to know.
+    let has_speech = items[start..].iter().any(is_speech);
     for item in &items[start..] {
-        if item.role.as_deref() == Some("user") {
+        if item.role.as_deref() == Some("user") && (is_speech(item) || !has_speech) {
             heard.push(item.text());
         }
         if item.kind == "function_call_output" {
@@ -36,6 +38,11 @@ pub(crate) fn since_answer(items: &[Item]) -> (String, Vec<ToolOutput>) {
     }
     heard.retain(|text| !text.is_empty());
     (heard.join(" "), outputs)
+}
+
+fn is_speech(item: &Item) -> bool {
+    let mut parts = item.content.iter().flatten();
+    item.role.as_deref() == Some("user") && parts.any(|part| part.kind == "input_audio")
 }
 
 /// The result of an MCP call, or why it failed.

@@ -23,7 +23,8 @@ use crate::io::Job;
 pub struct Question<'a> {
     /// Number of this answer in the session, from 1.
     pub turn: u32,
-    /// What the customer said or wrote since the last answer; empty if nothing was understood.
+    /// What the customer said since the last answer, or wrote if they did not speak; empty if
+    /// nothing was understood.
     pub heard: &'a str,
     /// The customer's speech since the last answer, if there was any.
     pub speech: Option<&'a Clip>,
