@@ -184,6 +184,9 @@ pub(crate) struct Demo {
     /// Recognise and speak with programs that are installed instead of with recordings
     #[arg(long)]
     pub(crate) live: bool,
+    /// Seconds a session of the server lives: the call goes on over the next one
+    #[arg(long, value_name = "SECONDS", conflicts_with = "live", value_parser = clap::value_parser!(u64).range(4..))]
+    pub(crate) lifetime: Option<u64>,
     #[command(flatten)]
     pub(crate) show: Show,
 }

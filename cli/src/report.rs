@@ -55,6 +55,9 @@ pub(crate) fn of_call(error: Option<&str>, record: &Record, end: &End) -> Value 
         "barge_ins": record.floor().barge_ins(),
         "turns": record.floor().turns(),
         "usage": record.usage(),
+        "rollovers": record.links().rollovers(),
+        "recoveries": record.links().recoveries(),
+        "lost_ms": record.links().lost_ms(),
         "end": end.to_json(),
     })
 }
@@ -72,6 +75,9 @@ pub(crate) fn of_error(error: &Error) -> Value {
         "barge_ins": [],
         "turns": [],
         "usage": Usage::default(),
+        "rollovers": [],
+        "recoveries": [],
+        "lost_ms": 0,
         "end": {
             "who": error.who().name(),
             "why": error.kind().name(),

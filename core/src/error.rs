@@ -159,6 +159,8 @@ pub struct Provider {
     pub event_id: Option<String>,
     /// HTTP status of a refused upgrade.
     pub http_status: Option<u16>,
+    /// `Retry-After` of a refused upgrade, in milliseconds.
+    pub retry_after_ms: Option<u64>,
     /// WebSocket close code.
     pub close_code: Option<u16>,
     /// Body of a refused upgrade, at most 4 KiB.

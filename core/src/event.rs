@@ -38,6 +38,17 @@ pub struct Origin {
     pub audio_ms: u64,
 }
 
+impl Origin {
+    /// Of an event in the server's name that we make.
+    pub(crate) fn ours(at_ms: u64) -> Self {
+        Self {
+            at_ms,
+            rewritten: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// What an event holds.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

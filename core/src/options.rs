@@ -1,6 +1,7 @@
 //! Options of a session, typed, with a JSON escape hatch.
 
 pub mod barge_in;
+pub mod rollover;
 pub mod tool;
 
 use std::fmt;
@@ -41,6 +42,10 @@ pub struct Options {
     pub tools: Vec<tool::Tool>,
     /// How the customer interrupts the agent, where a listener is known.
     pub barge_in: barge_in::BargeIn,
+    /// The planned change to a new link before the server's session is too old.
+    pub rollover: rollover::Rollover,
+    /// What follows the loss of a link.
+    pub recovery: rollover::Recovery,
     /// What becomes of a wish for a response while another one runs.
     pub when_busy: WhenBusy,
     /// Longest wait of such a wish.
@@ -60,6 +65,11 @@ pub struct Options {
     pub greeting_timeout_ms: u64,
     /// Time for the answer to a command that has one.
     pub reply_timeout_ms: u64,
+    /// Silence of the server after which it is asked for a sign of life, where the dialect's servers
+    /// answer that; 0 is never.
+    pub ping_ms: u64,
+    /// Time for any sign of life after that; then the connection is lost.
+    pub pong_timeout_ms: u64,
     /// Time for the closing handshake.
     pub close_timeout_ms: u64,
     /// Audio kept before the session is open or while the network is slow; older audio is dropped.
@@ -102,6 +112,8 @@ impl Default for Options {
             client_key: None,
             tools: Vec::new(),
             barge_in: barge_in::BargeIn::default(),
+            rollover: rollover::Rollover::default(),
+            recovery: rollover::Recovery::default(),
             when_busy: WhenBusy::Merge,
             wish_timeout_ms: 60_000,
             customer_silence_ms: 0,
@@ -110,6 +122,8 @@ impl Default for Options {
             handshake_timeout_ms: 10_000,
             greeting_timeout_ms: 10_000,
             reply_timeout_ms: 10_000,
+            ping_ms: 15_000,
+            pong_timeout_ms: 10_000,
             close_timeout_ms: 3_000,
             uplink_max_ms: 30_000,
             mailbox_bytes: 8 << 20,

@@ -47,6 +47,13 @@ pub const TW_EVENT_TOOL_CANCELLED: i32 = 1010;
 pub const TW_EVENT_CONTEXT_WARNING: i32 = 1011;
 /// `watch.silence`, made by this library: somebody is silent for longer than was allowed.
 pub const TW_EVENT_WATCH_SILENCE: i32 = 1012;
+/// `session.rolled`, made by this library: the session goes on over a new link, by plan and with
+/// nothing lost.
+pub const TW_EVENT_SESSION_ROLLED: i32 = 1013;
+/// `session.lost`, made by this library: the link is lost, and a new one is being made.
+pub const TW_EVENT_SESSION_LOST: i32 = 1014;
+/// `session.recovered`, made by this library: the session goes on over a new link after a loss.
+pub const TW_EVENT_SESSION_RECOVERED: i32 = 1015;
 
 /// Something that happened in a session. Never changes; belongs to whoever holds a reference.
 pub struct tw_event {
@@ -367,6 +374,9 @@ mod tests {
             TW_EVENT_TOOL_CANCELLED,
             TW_EVENT_CONTEXT_WARNING,
             TW_EVENT_WATCH_SILENCE,
+            TW_EVENT_SESSION_ROLLED,
+            TW_EVENT_SESSION_LOST,
+            TW_EVENT_SESSION_RECOVERED,
         ];
         let core = local::ALL.iter().map(|(_, number)| i32::from(*number));
         assert!(core.eq(ours));

@@ -11,3 +11,11 @@ pub use numbers::scaled;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// Options of a session that ends with its first link: it neither rolls over nor recovers.
+pub fn one_link() -> talkwire_core::Options {
+    let mut options = talkwire_core::Options::default();
+    options.rollover.enabled = false;
+    options.recovery.budget_ms = 0;
+    options
+}

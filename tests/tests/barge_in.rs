@@ -62,6 +62,7 @@ impl Call {
             role: Role::Session,
             model: None,
             call: Some(json!({"session": session, "barge_in": {"policy": "staged"}})),
+            options: None,
             key: None,
             headers: Vec::new(),
             query: Vec::new(),

@@ -9,6 +9,7 @@ use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::{Client, End, Event, Kind, Options, Session, Settings, Who};
 use talkwire_server::{Config, LocalServer};
 use talkwire_tests::flow::ServerAct;
+use talkwire_tests::one_link;
 use talkwire_tests::stage::hostile::Hostile;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,7 +19,7 @@ fn client(url: &str) -> Client {
 }
 
 fn open(url: &str) -> Session {
-    client(url).open(Options::default()).expect("valid options")
+    client(url).open(one_link()).expect("valid options")
 }
 
 fn next(session: &Session) -> Next {
@@ -71,7 +72,7 @@ fn a_wrong_key_is_an_end_with_status_401_that_is_not_retried() {
         LocalServer::start(Config::new().profile("openai").api_key("right")).expect("starts");
     let session = client(server.url())
         .key("wrong")
-        .open(Options::default())
+        .open(one_link())
         .expect("opens");
     let (events, end) = end(&session);
     assert!(events.is_empty());
@@ -99,7 +100,7 @@ fn an_unknown_model_is_not_found() {
     let server = server.expect("starts");
     let options = Options {
         model: Some("unknown".into()),
-        ..Options::default()
+        ..one_link()
     };
     let session = client(server.url()).open(options).expect("opens");
     let (_, end) = end(&session);
@@ -134,7 +135,7 @@ fn a_certificate_of_an_unknown_authority_is_refused_and_accepted_as_an_extra_ca(
     assert_eq!((refused.why, refused.expected), (Kind::Tls, false));
     let session = client(&url)
         .extra_ca(made.cert.pem())
-        .open(Options::default())
+        .open(one_link())
         .expect("opens");
     wait_for(&session, "session.created");
     session.close();
@@ -148,7 +149,7 @@ fn a_server_that_accepts_and_never_answers_ends_in_a_timeout() {
     let url = format!("ws://{}/v1/realtime", silent.local_addr().expect("bound"));
     let options = Options {
         handshake_timeout_ms: 200,
-        ..Options::default()
+        ..one_link()
     };
     let session = client(&url).open(options).expect("opens");
     session.send_text("hello").expect("queued");
@@ -163,7 +164,7 @@ fn a_server_that_upgrades_and_never_greets_ends_in_a_timeout() {
     let server = Hostile::start();
     let options = Options {
         greeting_timeout_ms: 200,
-        ..Options::default()
+        ..one_link()
     };
     let (_, end) = end(&client(&server.url).open(options).expect("opens"));
     assert_eq!(end.why, Kind::Timeout);
@@ -392,7 +393,7 @@ fn a_reader_that_does_not_read_gets_a_marker_for_what_was_dropped() {
     let server = Hostile::start();
     let options = Options {
         mailbox_bytes: 100_000,
-        ..Options::default()
+        ..one_link()
     };
     let session = client(&server.url).open(options).expect("opens");
     let format = json!({"type": "audio/pcm", "rate": 24000});
@@ -432,7 +433,7 @@ fn a_reader_that_never_reads_control_events_ends_the_session() {
     let server = Hostile::start();
     let options = Options {
         mailbox_events: 50,
-        ..Options::default()
+        ..one_link()
     };
     let session = client(&server.url).open(options).expect("opens");
     say(&server, json!({"type": "session.created", "session": {}}));
@@ -455,7 +456,7 @@ fn first_settings_that_the_table_knows_to_be_wrong_are_refused_before_dialling()
     let wrong = Settings::new().voice("john").role("good");
     let options = Options {
         session: wrong,
-        ..Options::default()
+        ..one_link()
     };
     let client = Client::new()
         .url("ws://127.0.0.1:1/v1/realtime")

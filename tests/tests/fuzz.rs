@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::Config as Cases;
 use serde_json::{Value, json};
+use talkwire_core::Unsent;
 use talkwire_core::audio::wav::Wav;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::engine::Engine;
@@ -16,9 +17,9 @@ use talkwire_core::engine::io::{
 use talkwire_core::event::local::Local;
 use talkwire_core::options::WhenBusy;
 use talkwire_core::options::tool::Tool;
-use talkwire_core::{Options, Unsent};
 use talkwire_server::{Config, Plan};
 use talkwire_tests::flow::{Common, parse_common, parse_flows};
+use talkwire_tests::one_link;
 use talkwire_tests::scaled;
 
 const PROFILES: [&str; 2] = ["yandex", "openai"];
@@ -60,14 +61,14 @@ impl Bench {
     fn open(profile: &str) -> Self {
         let dialect = Dialect::named(profile).expect("built in");
         let mut bench = Self {
-            engine: Engine::new(dialect, Options::default(), 1).expect("valid"),
+            engine: Engine::new(dialect, one_link(), 1).expect("valid"),
             now: Instant::now(),
             asked: 0,
             answers: HashMap::new(),
             ends: 0,
             outputs: HashMap::new(),
         };
-        bench.input(Input::Open);
+        bench.input(Input::Open { unix_ms: 0 });
         bench.input(Input::LinkUp(LINK));
         let greeting = json!({"type": "session.created", "session": {"id": "s"}});
         let fx = bench.server(&greeting.to_string());

@@ -13,6 +13,7 @@ use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::wire::Item;
 use talkwire_core::{Client, End, Event, Kind, Options, Session, Settings};
 use talkwire_server::{Config, LocalServer};
+use talkwire_tests::one_link;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -34,7 +35,7 @@ impl Call {
         let options = Options {
             session,
             waive: waive.iter().map(|check| (*check).to_owned()).collect(),
-            ..Options::default()
+            ..one_link()
         };
         let client = Client::new().dialect(profile).expect("built in");
         let session = client.url(server.url()).open(options).expect("opens");

@@ -62,7 +62,7 @@ impl Call {
             names: Vec::new(),
             history: String::new(),
         };
-        call.client(Input::Open);
+        call.client(Input::Open { unix_ms: 0 });
         call.client(Input::LinkUp(LINK));
         call.server(PeerInput::Open);
         call

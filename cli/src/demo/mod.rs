@@ -9,6 +9,7 @@ mod live;
 mod order;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use talkwire_core::dialect::Dialect;
@@ -73,7 +74,11 @@ fn demo(args: &Demo, stop: &Stop) -> Result<(i32, Value)> {
     };
     let order = Order::new(lang)?;
     let recordings = Recordings::unpack(&order)?;
-    let server = LocalServer::start(config(&order, &recordings, programs.as_ref()))?;
+    let mut config = config(&order, &recordings, programs.as_ref());
+    if let Some(seconds) = args.lifetime {
+        config = config.lifetime(Duration::from_secs(seconds));
+    }
+    let server = LocalServer::start(config)?;
     let mut captions = Captions::new(args.show.captions);
     if let Some(programs) = &programs {
         captions.line(0, "live", &programs.to_string());

@@ -44,6 +44,8 @@ const TURN_SILENCE_MS: u32 = 500;
 const THINK_MS: u64 = 250;
 /// Cut lines keep this much around them.
 const MARGIN_MS: u64 = 60;
+/// What a server takes for a part of the turn before and after the words.
+const AROUND_MS: u64 = 400;
 /// The quiet of the line, from the start of the customer's file.
 const QUIET_MS: u64 = 480;
 
@@ -180,11 +182,41 @@ impl Order {
             ],
         });
         if recorded {
-            let heard: Vec<_> = self.of("customer").iter().map(|line| &line.text).collect();
-            script["ears"] = json!(heard);
+            let said = |i: usize| json!({"user": self.of("customer").get(i).map(|l| &l.text)});
+            // By what was said, as a session that takes over does not begin with the first turn. What
+            // it is told of before holds earlier lines only.
+            script["turns"] = json!([
+                {"when": {"tool": self.tool["name"]}, "say": say(1)},
+                {"when": said(2), "say": say(2)},
+                {"when": said(1), "call": call},
+                {"when": said(0), "say": say(0)},
+                {"say": say(2)},
+            ]);
+            script["ears"] = self.ears();
             script["voice"] = json!("wav");
         }
         script.to_string()
+    }
+}
+
+impl Order {
+    /// What is heard, each line by its length: any session recognises any of them.
+    fn ears(&self) -> Value {
+        let lines = self.of("customer");
+        let length = |line: &Line| line.end_ms - line.start_ms;
+        let between = |a: u64, b: u64| (a + b) / 2 + AROUND_MS;
+        let heard = lines.iter().map(|line| {
+            let ms = length(line);
+            let lengths = || lines.iter().map(|other| length(other));
+            let shorter = lengths().filter(|other| *other < ms).max();
+            let longer = lengths().filter(|other| *other > ms).min();
+            json!({
+                "text": line.text,
+                "min_ms": shorter.map_or(0, |shorter| between(shorter, ms)),
+                "max_ms": longer.map_or(60_000, |longer| between(longer, ms)),
+            })
+        });
+        heard.collect()
     }
 }
 

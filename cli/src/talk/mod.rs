@@ -17,6 +17,7 @@ mod bill;
 pub(crate) mod floor;
 mod line;
 pub(crate) mod lines;
+pub(crate) mod links;
 pub(crate) mod playout;
 pub(crate) mod record;
 pub(crate) mod uplink;

@@ -13,6 +13,7 @@ use super::agreed::Agreed;
 use super::floor::Floor;
 use super::line::Frame;
 use super::lines::{Lines, Utterance};
+use super::links::Links;
 use super::playout::{Lasts, Playout};
 use super::uplink::Uplink;
 use crate::captions::Captions;
@@ -51,6 +52,7 @@ pub(crate) struct Record {
     tools: Vec<ToolCall>,
     playout: Playout,
     floor: Floor,
+    links: Links,
     usage: Usage,
     sending: Sending,
     asked_ms: Option<u64>,
@@ -81,6 +83,7 @@ impl Record {
             tools: Vec::new(),
             playout: Playout::new(agreed.output_format()),
             floor: Floor::default(),
+            links: Links::default(),
             usage: Usage::default(),
             agreed,
             sending: Sending::default(),
@@ -165,7 +168,12 @@ impl Record {
                 self.mark(at_ms, INTERRUPTED);
             }
             Local::Cut(cut) => self.cut(at_ms, cut),
-            _ => {}
+            other => {
+                if let Some(text) = self.links.seen(other) {
+                    self.captions.line(at_ms, "link", &text);
+                    self.mark(at_ms, &format!("link: {text}"));
+                }
+            }
         }
     }
 
@@ -444,7 +452,12 @@ impl Record {
         &self.floor
     }
 
-    /// Tokens of the session.
+    /// What became of its links.
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// What it cost.
     pub(crate) fn usage(&self) -> Usage {
         self.usage
     }

@@ -19,6 +19,8 @@ pub enum Quirk {
     PromptVariablesTwice,
     /// A bad model is accepted by the upgrade and refused by close 1008. Seen in wire logs.
     ModelErrorAfterUpgrade,
+    /// Pings may stay unanswered on a connection that lives. Seen by an integrator.
+    PongsMayBeMissing,
     /// The header of the withdrawn beta shape is answered by an error and close 4000.
     BetaHeaderRefused,
 }

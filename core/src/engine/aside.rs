@@ -45,28 +45,17 @@ struct Active {
 }
 
 /// The responses that need a link of their own, one at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Aside {
     sent: VecDeque<Errand>,
     waiting: VecDeque<Errand>,
     active: Option<Active>,
-    last_link: u32,
 }
 
 /// Nobody asks for so many at once.
 const MOST: usize = 16;
 
 impl Aside {
-    /// None are needed yet; the session's own link is `main`.
-    pub(super) fn new(main: LinkId) -> Self {
-        Self {
-            sent: VecDeque::new(),
-            waiting: VecDeque::new(),
-            active: None,
-            last_link: main.0,
-        }
-    }
-
     /// Notes a response beside the conversation that is asked for over the session's own link.
     pub(super) fn sent(&mut self, event_id: &str, response: &Map) {
         if self.sent.len() == MOST {
@@ -100,17 +89,19 @@ impl Aside {
 
     /// Nobody waits for any of them.
     pub(super) fn stop(&mut self) {
-        *self = Self::new(LinkId(self.last_link));
+        *self = Self::default();
     }
 
-    /// The next link to dial, if there is a reason and none is under way.
-    fn next(&mut self, until: Instant) -> Option<LinkId> {
-        if self.active.is_some() {
-            return None;
-        }
-        let errand = self.waiting.pop_front()?;
-        self.last_link += 1;
-        let link = LinkId(self.last_link);
+    /// Whether a link is to be dialled.
+    fn is_next(&self) -> bool {
+        self.active.is_none() && !self.waiting.is_empty()
+    }
+
+    /// The next response is under way over `link`.
+    fn next(&mut self, link: LinkId, until: Instant) {
+        let Some(errand) = self.waiting.pop_front() else {
+            return;
+        };
         let step = Step::Dialing;
         self.active = Some(Active {
             link,
@@ -118,7 +109,6 @@ impl Aside {
             until,
             errand,
         });
-        Some(link)
     }
 }
 
@@ -143,8 +133,12 @@ impl Engine {
     }
 
     fn dial_aside(&mut self, now: Instant, fx: &mut Effects) {
-        let until = until(now, self.options.greeting_timeout_ms);
-        fx.extend(self.aside.next(until).map(Effect::Dial));
+        if self.aside.is_next() {
+            let link = self.new_link();
+            self.aside
+                .next(link, until(now, self.options.greeting_timeout_ms));
+            fx.push(Effect::Dial(link));
+        }
     }
 
     pub(super) fn aside_up(&mut self, now: Instant) {
@@ -229,7 +223,7 @@ impl Engine {
         self.counted(now, &event, fx);
         if matches!(event, ServerEvent::ResponseDone(_)) {
             self.aside.active = None;
-            fx.push(Effect::Hangup(link));
+            self.hang_up(now, link, fx);
             self.dial_aside(now, fx);
         }
     }

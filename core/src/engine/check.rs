@@ -5,7 +5,7 @@ use super::Engine;
 impl Engine {
     /// Panics when an invariant does not hold. The numbers are those of ARCHITECTURE.md.
     pub fn check(&self) {
-        if self.link.is_closed() {
+        if self.link.is_closed() && !self.rollover.is_recovering() {
             assert!(self.ended, "I1: a closed link has ended its session");
             assert_eq!(
                 self.requests.len(),
@@ -15,6 +15,7 @@ impl Engine {
             assert!(self.held.is_empty(), "I7: nothing is held after the end");
             assert_eq!(self.deadline(), None, "I8: nothing is armed after the end");
         }
+        self.rollover.check();
         self.turns.check();
         self.responses.check();
         self.playout.check();

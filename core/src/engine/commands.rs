@@ -34,15 +34,17 @@ impl Engine {
             Command::History => Some(Ok(Reply::History(self.history.segments().to_vec()))),
             Command::Settings => Some(Ok(Reply::Settings(self.config.acknowledged().clone()))),
             Command::Usage => Some(Ok(Reply::Usage(self.usage.total()))),
-            _ if self.link.is_ending() => {
-                Some(Err(Error::new(Kind::Closed, "the session is closed")))
-            }
+            _ if self.is_ending() => Some(Err(Error::new(Kind::Closed, "the session is closed"))),
             Command::Played(mark) => {
                 self.marked(now, &mark, fx);
                 Some(Ok(Reply::nothing()))
             }
             Command::Interrupt(is_one) => {
                 Some(self.interrupt(now, is_one, fx).map(|()| Reply::nothing()))
+            }
+            Command::Send(ClientEvent::Append(append)) if self.rollover.is_recovering() => {
+                self.keep(now, append.audio);
+                Some(Ok(Reply::nothing()))
             }
             command if !self.link.is_open() => self.hold(command, ticket, fx).err().map(Err),
             _ if ticket.is_some() && self.requests.is_full() => Some(Err(Error::new(
@@ -102,7 +104,8 @@ impl Engine {
                 self.settle(now, ticket, Ok(Reply::nothing()), fx);
                 Ok(())
             }
-            Command::Send(event) => {
+            Command::Send(mut event) => {
+                self.bring_home(now, &mut event, fx);
                 let ready = self.prepare(event)?;
                 self.dispatch(now, ready, when_busy, ticket, fx)
             }
@@ -304,6 +307,10 @@ impl Engine {
         match event {
             ClientEvent::SessionUpdate(update) => self.config.sent(&update.session),
             ClientEvent::BufferCommit(_) | ClientEvent::BufferClear(_) => {
+                match event {
+                    ClientEvent::BufferCommit(_) => self.overlap.commit(event_id),
+                    _ => self.overlap.clear(),
+                }
                 self.turns.emptied();
                 self.responses.changed();
             }
@@ -319,8 +326,9 @@ impl Engine {
             }
             _ => {}
         }
-        let Some(ticket) = ticket else { return };
         let until = until(now, self.options.reply_timeout_ms);
+        self.unproven.sent(now, event, event_id, until);
+        let Some(ticket) = ticket else { return };
         answer(self.requests.sent(ticket, event_id, event, until), fx);
     }
 }

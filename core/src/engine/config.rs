@@ -11,6 +11,8 @@ use crate::wire::Session;
 pub(super) struct Config {
     wanted: Session,
     acknowledged: Session,
+    /// What was asked for and acknowledged, as one patch.
+    agreed: Session,
     /// What was asked for and not answered yet, oldest first.
     waiting: VecDeque<Session>,
     /// Whether what is acknowledged was told by an answer, and once only.
@@ -51,7 +53,18 @@ impl Config {
 
     /// What was in doubt was the answer.
     pub(super) fn undoubted(&mut self) {
-        self.waiting.pop_front();
+        self.agree();
+    }
+
+    fn agree(&mut self) {
+        if let Some(patch) = self.waiting.pop_front() {
+            self.agreed.merge(&patch);
+        }
+    }
+
+    /// What a new link is asked for, to be as this one is.
+    pub(super) fn agreed(&self) -> &Session {
+        &self.agreed
     }
 
     pub(super) fn refused(&mut self) {
@@ -72,7 +85,7 @@ impl Config {
                 false => Acknowledged::Doubtful,
             };
         }
-        self.waiting.pop_front();
+        self.agree();
         self.acknowledged = session.clone();
         self.may_be_repeated = true;
         Acknowledged::News

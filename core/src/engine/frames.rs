@@ -68,6 +68,10 @@ impl Engine {
         if self.is_settled(now, &event, fx) {
             return;
         }
+        if self.is_replayed(&event) {
+            return fx.push(Effect::Note(format!("replayed {}", event.name())));
+        }
+        rewritten |= self.in_call_time(&mut event);
         let (interrupts, answers) = (self.config.may_interrupt(), self.config.answers());
         let verdict = self.responses.seen(&event, interrupts, answers);
         let granted = self.responses.granted();
@@ -79,13 +83,8 @@ impl Engine {
                 return answer(self.requests.proven(&event, granted), fx);
             }
             Verdict::After(end) => {
-                let origin = Origin {
-                    at_ms,
-                    rewritten: true,
-                    ..Origin::default()
-                };
                 answer(self.requests.proven(&end, None), fx);
-                fx.push(Effect::Emit(Event::wire(*end, origin)));
+                fx.push(Effect::Emit(Event::wire(*end, Origin::ours(at_ms))));
             }
         }
         let Some(is_doubtful) = self.acknowledge(now, &event) else {
@@ -99,6 +98,7 @@ impl Engine {
             true => None,
             false => self.requests.proven(&event, granted),
         };
+        self.unproven.seen(&event, granted);
         let halved = self.frame(&mut event, &mut rewritten);
         let failed = self.failed(now, &event);
         let audio_ms = self.audio_ms(&event);
@@ -208,7 +208,44 @@ impl Engine {
         self.timeline
             .seen(at_ms, event, self.last_sample_ms(now, event));
         self.turns.seen(event);
+        self.overlaps(event);
         self.history.seen(at_ms, event, &self.dialect)
+    }
+
+    /// Whether an event is about an item that the link was told of by us.
+    fn is_replayed(&self, event: &ServerEvent) -> bool {
+        let (ServerEvent::ItemAdded(e) | ServerEvent::ItemDone(e)) = event else {
+            return false;
+        };
+        let is_ours = |id: &String| self.restored.contains(id);
+        e.item.id.as_ref().is_some_and(is_ours)
+    }
+
+    /// Puts the times of a link's audio into those of the call; returns whether that changed them.
+    fn in_call_time(&self, event: &mut ServerEvent) -> bool {
+        let base_ms = self.overlap.link_ms();
+        let (ServerEvent::SpeechStarted(e) | ServerEvent::SpeechStopped(e)) = event else {
+            return false;
+        };
+        for ms in [&mut e.audio_start_ms, &mut e.audio_end_ms] {
+            ms.iter_mut().for_each(|ms| *ms += base_ms);
+        }
+        base_ms > 0
+    }
+
+    /// What an event says of the audio that a next link would need.
+    fn overlaps(&mut self, event: &ServerEvent) {
+        match event {
+            ServerEvent::SpeechStarted(e) => self.overlap.speech_started(e.audio_start_ms),
+            ServerEvent::SpeechStopped(e) => self.overlap.speech_stopped(e.audio_end_ms),
+            ServerEvent::BufferCommitted(e) => self.overlap.committed(&e.item_id),
+            ServerEvent::TranscriptionCompleted(e) => self.overlap.settled(&e.item_id),
+            ServerEvent::TranscriptionFailed(e) => self.overlap.settled(&e.item_id),
+            ServerEvent::ResponseDone(e) if e.response.status.as_deref() == Some("completed") => {
+                self.overlap.answered();
+            }
+            _ => {}
+        }
     }
 
     /// When the customer's speech that stopped had its last sample.
@@ -217,10 +254,9 @@ impl Engine {
             return None;
         };
         let silence_ms = self.config.silence_ms();
-        let format = self.config.input_format(&self.dialect);
         let ago = self
-            .turns
-            .ago_ms(now, e.audio_end_ms?.saturating_sub(silence_ms), format)?;
+            .overlap
+            .ago_ms(now, e.audio_end_ms?.saturating_sub(silence_ms))?;
         Some(self.at_ms(now).saturating_sub(ago))
     }
 
@@ -260,6 +296,7 @@ impl Engine {
         let culprit = culprit.to_owned();
         let culprit = culprit.as_str();
         let also = self.responses.refused(culprit);
+        self.unproven.refused(culprit);
         let error = Error::new(Kind::Server, e.error.message.as_str())
             .with_provider(link::provider(&e.error));
         if self.first_update.as_deref() == Some(culprit) {
@@ -279,6 +316,8 @@ impl Engine {
                     .greeted(now, until(now, self.options.reply_timeout_ms)) =>
             {
                 self.config.greeted(&e.session);
+                let age = self.age(now, &e.session);
+                self.rollover.began(Some(age));
                 self.configure(now, fx);
             }
             ServerEvent::SessionUpdated(_) if self.first_update.take().is_some() => {
@@ -320,6 +359,8 @@ impl Engine {
         if !self.link.configured() {
             return;
         }
+        self.was_open = true;
+        self.liveness.heard(now);
         fx.push(Effect::Ready);
         self.claim_interruption(now, fx);
         for (command, ticket) in self.held.release() {

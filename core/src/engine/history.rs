@@ -51,6 +51,8 @@ pub(super) struct History {
     segments: Vec<Segment>,
     /// The last transcripts of customer speech as the server told them, by item.
     told: VecDeque<(String, String)>,
+    /// Answers that were not heard to their end: milliseconds heard, of those received.
+    cut: VecDeque<(String, u64, u64)>,
 }
 
 /// Longer conversations do not fit any context; the oldest entries go.
@@ -177,6 +179,44 @@ impl History {
         &mut self.segments[index]
     }
 
+    /// An answer was heard in part.
+    pub(super) fn cut(&mut self, item_id: &str, heard_ms: u64, received_ms: u64) {
+        if self.cut.len() == MOST {
+            self.cut.pop_front();
+        }
+        self.cut
+            .push_back((item_id.to_owned(), heard_ms, received_ms));
+    }
+
+    /// These turns will come once more, and so will the one that nobody has ended.
+    pub(super) fn forget(&mut self, item_ids: &[String]) {
+        self.segments.retain(|segment| {
+            let is_open = !segment.is_final && segment.role == Role::Customer;
+            let is_meant = is_open || item_ids.contains(&segment.item_id);
+            !(is_meant && segment.text.is_empty())
+        });
+    }
+
+    /// An item is no part of the conversation any more.
+    pub(super) fn remove(&mut self, item_id: &str) {
+        self.segments.retain(|segment| segment.item_id != item_id);
+    }
+
+    /// The conversation as it was heard: of an answer that was cut, about the words of that part.
+    pub(super) fn as_heard(&self) -> Vec<Segment> {
+        let mut segments = self.segments.clone();
+        for (item_id, heard_ms, received_ms) in &self.cut {
+            if let Some(segment) = segments.iter_mut().find(|s| s.item_id == *item_id) {
+                segment.text = spoken(&segment.text, *heard_ms, *received_ms);
+            }
+        }
+        segments
+    }
+
+    pub(super) fn last_id(&self) -> Option<&str> {
+        self.segments.last().map(|segment| segment.item_id.as_str())
+    }
+
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -187,6 +227,20 @@ impl History {
         ids.dedup();
         assert_eq!(ids.len(), self.segments.len(), "I6: an item has one place");
     }
+}
+
+/// The words of a text that fit into a part of its sound.
+fn spoken(text: &str, heard_ms: u64, received_ms: u64) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let letters = text.chars().count() as u64;
+    let heard = letters * heard_ms / received_ms.max(1);
+    let mut so_far = 0;
+    let fits = |word: &&&str| {
+        so_far += word.chars().count() as u64 + 1;
+        so_far <= heard + 1
+    };
+    let kept: Vec<&str> = words.iter().take_while(fits).copied().collect();
+    kept.join(" ")
 }
 
 /// Cuts `before` off only where it is repeated whole and something follows.

@@ -39,7 +39,11 @@ pub struct Heard {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Begin: dial.
-    Open,
+    Open {
+        /// The system's clock, in milliseconds since 1970: a server tells by it when its session
+        /// ends.
+        unix_ms: u64,
+    },
     /// The application wants something.
     Command(Command, Option<Ticket>),
     /// The application wants the end; `grace_ms` bounds the closing handshake.
@@ -51,6 +55,8 @@ pub enum Input {
     LinkUp(LinkId),
     /// A text frame came.
     Text(LinkId, Arc<str>),
+    /// A ping was answered.
+    Pong(LinkId),
     /// A binary frame came; this protocol has none.
     Binary(LinkId, usize),
     /// The socket is gone, or never came.
@@ -167,6 +173,8 @@ pub enum Frame {
     Text(String),
     /// Audio: encoded by whoever writes; the oldest may be dropped. Milliseconds beside the bytes.
     Audio(Bytes, u64),
+    /// A ping.
+    Ping,
 }
 
 /// What the engine wants done, in this order.
@@ -208,6 +216,7 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Ping => f.write_str("Ping"),
             Self::Audio(audio, ms) => write!(f, "Audio({} bytes, {ms} ms)", audio.len()),
         }
     }

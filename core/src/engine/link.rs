@@ -59,8 +59,12 @@ pub(super) struct Verdict {
 
 impl Link {
     pub(super) fn new() -> Self {
+        Self::numbered(LinkId(1))
+    }
+
+    pub(super) fn numbered(id: LinkId) -> Self {
         Self {
-            id: LinkId(1),
+            id,
             state: State::Idle,
             last_error: None,
         }
@@ -256,20 +260,25 @@ impl Verdict {
             Down::Closed { code, .. } => Some(*code),
             Down::Failed(_) => None,
         };
+        Self {
+            close_code,
+            ..Self::of_asked(asked)
+        }
+    }
+
+    /// A close that we asked for.
+    pub(super) fn of_asked(asked: Asked) -> Self {
         match asked {
             Asked::App => Self {
                 who: Who::App,
                 why: Kind::Closed,
-                close_code,
+                close_code: None,
                 http_status: None,
                 expected: true,
                 message: "closed by the application".to_owned(),
                 error: None,
             },
-            Asked::Us(error) => Self {
-                close_code,
-                ..Self::of_error(error)
-            },
+            Asked::Us(error) => Self::of_error(error),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::wire::server::AudioDelta;
 use crate::wire::{ClientEvent, Map, ServerEvent};
 
 /// What a server is asked for that was cut off by something that was no interruption.
-const GO_ON: &str = "You were cut off in the middle of an answer. Go on exactly where you were cut, without repeating what you have said.";
+pub(super) const GO_ON: &str = "You were cut off in the middle of an answer. Go on exactly where you were cut, without repeating what you have said.";
 
 impl Engine {
     // ---- the listener -------------------------------------------------------------------------
@@ -39,6 +39,9 @@ impl Engine {
     pub(super) fn captured(&mut self, now: Instant, audio: bytes::Bytes, fx: &mut Effects) {
         if self.link.is_open() {
             return self.append(now, audio, fx);
+        }
+        if self.rollover.is_recovering() {
+            return self.keep(now, audio);
         }
         let format = self.config.input_format(&self.dialect);
         self.unsent.audio_ms += format.ms_of_bytes(audio.len() as u64);
@@ -242,6 +245,8 @@ impl Engine {
         }
         let cuts = self.playout.cut(|id| self.responses.is_finished(id));
         for cut in &cuts {
+            self.history
+                .cut(&cut.item_id, cut.heard_ms, cut.received_ms);
             let is_heard = cuts
                 .iter()
                 .any(|other| other.item_id == cut.item_id && other.heard_ms > 0);
@@ -280,9 +285,17 @@ impl Engine {
         fx.push(Effect::Emit(Event::local(self.at_ms(now), local)));
     }
 
+    /// Keeps audio for a link that may need it.
+    pub(super) fn keep(&mut self, now: Instant, audio: bytes::Bytes) {
+        let format = self.config.input_format(&self.dialect);
+        let detects = self.config.detects_turns();
+        self.overlap.push(now, audio, format, detects);
+    }
+
     pub(super) fn append(&mut self, now: Instant, audio: bytes::Bytes, fx: &mut Effects) {
         let format = self.config.input_format(&self.dialect);
-        self.turns.appended(now, audio.len());
+        self.turns.appended(audio.len());
+        self.keep(now, audio.clone());
         let ms = format.ms_of_bytes(audio.len() as u64);
         fx.push(Effect::Send(self.link.id(), Frame::Audio(audio, ms)));
     }

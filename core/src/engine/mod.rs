@@ -5,6 +5,10 @@
 //! | machine | owns |
 //! |---|---|
 //! | `link` | one connection's protocol life, and the verdict on its end |
+//! | `rollover` | the next link: when, how often tried, whether ready |
+//! | `liveness` | silence of a link, and the ping after it |
+//! | `overlap` | captured audio that a next link would need |
+//! | `unproven` | control events that a next link would need |
 //! | `config` | wanted and acknowledged settings |
 //! | `requests` | commands that await a proof |
 //! | `turns` | the input buffer and the customer's speech |
@@ -22,6 +26,7 @@
 
 mod aside;
 mod barge_in;
+mod change;
 mod check;
 mod commands;
 mod config;
@@ -30,44 +35,55 @@ mod halves;
 pub mod history;
 pub mod io;
 mod link;
+mod liveness;
 mod media;
+mod overlap;
 mod playout;
+mod replay;
 mod requests;
 mod responses;
+mod rollover;
 mod timeline;
 mod toolbox;
 mod tools;
 mod tracks;
 mod turns;
+mod unproven;
 mod uplink;
 mod usage;
 mod watch;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aside::Aside;
 use barge_in::BargeIn;
+use change::Owed;
 use config::Config;
 use halves::Halves;
 use history::History;
-use io::{Down, Effect, Effects, Input, LinkId, Ticket};
-use link::{Asked, Link};
+use io::{Effect, Effects, Frame, Input, Ticket};
+use link::{Asked, Link, Verdict};
+use liveness::{Alive, Liveness};
+use overlap::Overlap;
 use playout::Playout;
 use requests::{Answer, Requests, until};
 use responses::Responses;
+use rollover::Rollover;
 use timeline::Timeline;
 use tools::Tools;
 use tracks::Tracks;
 use turns::Turns;
+use unproven::Unproven;
 use uplink::Held;
 use usage::Usage;
 use watch::Watch;
 
-use crate::dialect::Dialect;
 use crate::dialect::check::Waived;
+use crate::dialect::{Dialect, Quirk};
 use crate::error::{Error, Kind, Result};
-use crate::event::{End, Unsent};
+use crate::event::Unsent;
 use crate::options::Options;
 use crate::wire::client::SessionUpdate;
 use crate::wire::{ClientEvent, Ids, Map, Session};
@@ -80,6 +96,9 @@ pub struct Engine {
     waived: Waived,
     ids: Ids,
     opened: Option<Instant>,
+    /// The system's clock at that moment.
+    unix_ms: u64,
+    links: u32,
     first_update: Option<String>,
     held: Held,
     unsent: Unsent,
@@ -99,6 +118,15 @@ pub struct Engine {
     barge_in: BargeIn,
     timeline: Timeline,
     usage: Usage,
+    rollover: Rollover,
+    liveness: Liveness,
+    /// Whether the session was open: a loss before is told to whoever opens it.
+    was_open: bool,
+    overlap: Overlap,
+    unproven: Unproven,
+    owed: Owed,
+    /// Items that the link was told, or that it does not know.
+    restored: HashSet<String>,
 }
 
 impl Engine {
@@ -107,11 +135,18 @@ impl Engine {
         let waived = options.waived()?;
         dialect.check_event(&first_update(&options), &Session::new(), &waived)?;
         let mut ids = Ids::new(seed);
+        // Where pongs may fail to come, a missing one says nothing.
+        let ping_ms = match dialect.has(Quirk::PongsMayBeMissing) {
+            true => 0,
+            false => options.ping_ms,
+        };
         Ok(Self {
             held: Held::new(options.uplink_max_ms),
             dialect,
             waived,
             opened: None,
+            unix_ms: 0,
+            links: 1,
             first_update: None,
             unsent: Unsent::default(),
             ended: false,
@@ -126,10 +161,17 @@ impl Engine {
             history: History::default(),
             watch: Watch::new(options.customer_silence_ms, options.agent_silence_ms),
             halves: Halves::default(),
-            aside: Aside::new(LinkId(1)),
+            aside: Aside::default(),
             barge_in: BargeIn::new(&options.barge_in),
             timeline: Timeline::default(),
             usage: Usage::default(),
+            liveness: Liveness::new(ping_ms, options.pong_timeout_ms),
+            was_open: false,
+            rollover: Rollover::new(&options.rollover, &options.recovery),
+            overlap: Overlap::new(options.rollover.overlap_ms, options.uplink_max_ms),
+            unproven: Unproven::default(),
+            owed: Owed::Nothing,
+            restored: HashSet::new(),
             ids,
             options,
         })
@@ -138,14 +180,27 @@ impl Engine {
     /// Takes one input and appends what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input, fx: &mut Effects) {
         match input {
-            Input::Open => self.open(now, fx),
+            Input::Open { unix_ms } => self.open(now, unix_ms, fx),
             Input::Command(command, ticket) => self.command(now, command, ticket, fx),
             Input::Close { grace_ms } => self.close(now, grace_ms, Asked::App, fx),
             Input::LinkUp(id) if self.link.is(id) => self.link_up(now),
+            Input::LinkUp(id) if self.rollover.is(id) => self.standby_up(now),
+            Input::Text(id, raw) if self.rollover.is(id) => self.standby_text(now, &raw, fx),
+            Input::LinkDown(id, down, _) if self.rollover.is(id) => {
+                self.standby_down(now, &down, fx)
+            }
             Input::LinkUp(id) if self.aside.is(id) => self.aside_up(now),
             Input::Text(id, raw) if self.aside.is(id) => self.aside_text(now, &raw, fx),
             Input::LinkDown(id, down, _) if self.aside.is(id) => self.aside_down(now, &down, fx),
-            Input::Text(id, raw) if self.link.is(id) => self.text(now, &raw, fx),
+            Input::Text(id, raw) if self.link.is(id) => {
+                self.liveness.heard(now);
+                self.text(now, &raw, fx);
+            }
+            Input::Pong(id) if self.link.is(id) => {
+                if let Some(time) = self.liveness.heard(now) {
+                    fx.push(Effect::Note(format!("round trip {} ms", time.as_millis())));
+                }
+            }
             Input::Binary(id, bytes) if self.link.is(id) => self.binary(now, bytes, fx),
             Input::LinkDown(id, down, unsent) if self.link.is(id) => {
                 self.down(now, &down, unsent, fx)
@@ -160,8 +215,10 @@ impl Engine {
             Input::Flushed(heard) => self.flushed(now, &heard, fx),
             Input::SlowReader => self.slow_reader(now, fx),
             Input::Timeout => self.timeout(now, fx),
-            Input::LinkUp(_) | Input::Text(..) | Input::Binary(..) | Input::LinkDown(..) => {}
+            Input::LinkDown(id, ..) => self.rollover.drained(id),
+            Input::LinkUp(_) | Input::Text(..) | Input::Binary(..) | Input::Pong(_) => {}
         }
+        self.change_when_quiet(now, fx);
         self.next_wish(now, fx);
         if cfg!(debug_assertions) {
             self.check();
@@ -178,6 +235,8 @@ impl Engine {
             self.tools.deadline(),
             self.barge_in.deadline(),
             self.aside.deadline(),
+            self.rollover.deadline(),
+            self.liveness.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -189,8 +248,9 @@ impl Engine {
         self.config.input_format(&self.dialect)
     }
 
-    fn open(&mut self, now: Instant, fx: &mut Effects) {
+    fn open(&mut self, now: Instant, unix_ms: u64, fx: &mut Effects) {
         self.opened = Some(now);
+        self.unix_ms = unix_ms;
         self.link.dial();
         fx.push(Effect::Dial(self.link.id()));
     }
@@ -201,6 +261,12 @@ impl Engine {
 
     fn close(&mut self, now: Instant, grace_ms: u64, asked: Asked, fx: &mut Effects) {
         self.watch.stop();
+        self.liveness.stop();
+        if self.rollover.is_recovering() {
+            return self.close_unlinked(now, Verdict::of_asked(asked), fx);
+        }
+        let (standby, _) = self.rollover.stop();
+        fx.extend(standby.map(Effect::Abort));
         let id = self.link.id();
         if self.link.is_ending() {
             // Closing twice is one close, but the second may be in more of a hurry.
@@ -239,11 +305,26 @@ impl Engine {
         self.tools_due(now, fx);
         self.aside_timeout(now, fx);
         self.silence(now, fx);
+        self.change_due(now, fx);
+        self.alive(now, fx);
         if self.link.is_overdue(now) {
             // A closing handshake that took too long is still the close that was asked for.
             let silence = Error::new(Kind::Timeout, self.link.overdue_for());
             self.link.abort(Asked::Us(silence));
             fx.push(Effect::Abort(self.link.id()));
+        }
+    }
+
+    fn alive(&mut self, now: Instant, fx: &mut Effects) {
+        let id = self.link.id();
+        match self.liveness.due(now).filter(|_| self.link.is_open()) {
+            Some(Alive::Ping) => fx.push(Effect::Send(id, Frame::Ping)),
+            Some(Alive::Gone) => {
+                let message = "nothing came over the connection, not even the answer to a ping";
+                self.link.abort(Asked::Us(Error::new(Kind::Lost, message)));
+                fx.push(Effect::Abort(id));
+            }
+            None => {}
         }
     }
 
@@ -255,40 +336,6 @@ impl Engine {
         }
     }
 
-    fn down(&mut self, now: Instant, down: &Down, unsent: Unsent, fx: &mut Effects) {
-        self.watch.stop();
-        let mid_turn = self.is_mid_turn();
-        let verdict = self.link.down(now, down, &self.dialect);
-        let held = self.held.abandon();
-        held.add_to(&mut self.unsent);
-        self.unsent.audio_ms += unsent.audio_ms;
-        self.unsent.commands += unsent.commands;
-        let end = End {
-            who: verdict.who,
-            why: verdict.why,
-            close_code: verdict.close_code,
-            http_status: verdict.http_status,
-            expected: verdict.expected,
-            mid_turn,
-            unsent: self.unsent,
-            message: verdict.message,
-            error: verdict.error,
-        };
-        let error = end.to_error();
-        answer(
-            held.tickets.into_iter().map(|t| (t, Err(error.clone()))),
-            fx,
-        );
-        answer(self.requests.abandon(&error), fx);
-        let wishes = self.responses.abandon();
-        answer(wishes.into_iter().map(|t| (t, Err(error.clone()))), fx);
-        self.abandon_tools(now, fx);
-        self.barge_in.stop();
-        self.aside.stop();
-        self.ended = true;
-        fx.push(Effect::End(end));
-    }
-
     fn is_mid_turn(&self) -> bool {
         self.turns.is_cut(self.config.detects_turns())
             || self.responses.is_busy()
@@ -296,9 +343,14 @@ impl Engine {
             || self.tools.is_waiting()
     }
 
-    /// Whether sound of a media port can be sent; what is captured before is its pre-roll.
+    /// Whether sound of a media port is taken; what is captured before is its pre-roll.
     pub fn is_open(&self) -> bool {
-        self.link.is_open()
+        self.link.is_open() || self.rollover.is_recovering()
+    }
+
+    /// Whether no command is taken any more.
+    fn is_ending(&self) -> bool {
+        self.link.is_ending() && !self.rollover.is_recovering()
     }
 
     fn at_ms(&self, now: Instant) -> u64 {

@@ -184,6 +184,18 @@ impl Playout {
         self.parts.retain(|part| !part.is_heard());
     }
 
+    /// The link is gone: nothing more comes. Returns the parts that a port plays to their end.
+    pub(super) fn end_all(&mut self) -> Vec<PartId> {
+        let sounding = |part: &&Part| part.progress == Progress::Sounding;
+        let ended = self.parts.iter().filter(sounding).map(|p| p.id).collect();
+        self.close(|_| true);
+        self.parts.retain(|part| part.progress != Progress::Opened);
+        match self.listener {
+            Listener::Port => ended,
+            Listener::Host | Listener::Unknown => Vec::new(),
+        }
+    }
+
     /// Notes what a port let be heard; returns the response of the first sound of a part.
     pub(super) fn heard(&mut self, heard: &[Heard]) -> Option<String> {
         let mut first = None;

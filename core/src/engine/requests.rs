@@ -8,7 +8,7 @@ use crate::wire::{ClientEvent, ServerEvent};
 
 /// The event of the server that proves a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Proof {
+pub(super) enum Proof {
     SessionUpdated,
     Committed,
     Cleared,
@@ -87,6 +87,11 @@ impl Requests {
         Some(self.open.remove(index).ticket)
     }
 
+    /// Who waits for the proof of an event; nobody does from now on.
+    pub(super) fn take(&mut self, event_id: &str) -> Option<Ticket> {
+        self.done(event_id)
+    }
+
     /// The command that an error of the server is about.
     pub(super) fn failed(&mut self, event_id: &str, error: &Error) -> Option<Answer> {
         let index = self
@@ -153,7 +158,7 @@ pub(super) fn until(now: Instant, ms: u64) -> Instant {
     now + Duration::from_millis(ms.min(DAY_MS))
 }
 
-fn proof_of(event: &ClientEvent) -> Option<Proof> {
+pub(super) fn proof_of(event: &ClientEvent) -> Option<Proof> {
     Some(match event {
         ClientEvent::SessionUpdate(_) | ClientEvent::TranscriptionSessionUpdate(_) => {
             Proof::SessionUpdated
@@ -175,7 +180,7 @@ fn proof_of(event: &ClientEvent) -> Option<Proof> {
 }
 
 impl Proof {
-    fn is_given_by(&self, event: &ServerEvent) -> bool {
+    pub(super) fn is_given_by(&self, event: &ServerEvent) -> bool {
         match (self, event) {
             (Self::SessionUpdated, ServerEvent::SessionUpdated(_))
             | (Self::Committed, ServerEvent::BufferCommitted(_))

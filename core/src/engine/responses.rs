@@ -55,6 +55,18 @@ struct Running {
     discarded: bool,
     /// Whether the conversation is as it was when this one began.
     fresh: bool,
+    /// Whether something of it came.
+    has_begun: bool,
+}
+
+/// A response that a change of link has cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub id: String,
+    /// Whether the conversation waits for it and nobody has interrupted it.
+    pub is_wanted: bool,
+    /// Whether something of it came.
+    pub has_begun: bool,
 }
 
 /// The responses of the session.
@@ -234,6 +246,43 @@ impl Responses {
             .collect()
     }
 
+    // ---- a change of link ---------------------------------------------------------------------
+
+    /// Whether the server owes an answer that it has not begun.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.expects_answer
+    }
+
+    /// The link is gone: what was asked for waits once more, and what ran is over. `ticket_of` gives
+    /// back who waits for the answer to an event.
+    pub(super) fn carry(&mut self, mut ticket_of: impl FnMut(&str) -> Option<Ticket>) -> Vec<Gone> {
+        for asked in std::mem::take(&mut self.asked).into_iter().rev() {
+            let Some(mut wish) = asked.wish.filter(|_| !asked.is_orphan) else {
+                continue;
+            };
+            if let Some(ticket) = ticket_of(&asked.event_id) {
+                wish.tickets.insert(0, ticket);
+            }
+            wish.is_refused = false;
+            self.waiting.push_front(wish);
+        }
+        let running = std::mem::take(&mut self.running);
+        running.iter().for_each(|r| self.remember(r.id.clone()));
+        self.served.clear();
+        self.unwanted.clear();
+        (
+            self.expects_answer,
+            self.is_blocked,
+            self.tells_conversation,
+        ) = (false, false, false);
+        let gone = |r: Running| Gone {
+            is_wanted: r.is_settled() && !r.discarded,
+            id: r.id,
+            has_begun: r.has_begun,
+        };
+        running.into_iter().map(gone).collect()
+    }
+
     /// Those whose response has begun, with its id.
     pub(super) fn begun(&mut self) -> Vec<(Ticket, String)> {
         std::mem::take(&mut self.begun)
@@ -319,6 +368,15 @@ impl Responses {
             other => match other.response_id() {
                 Some(id) if self.is_over(id) => Verdict::Late,
                 Some(id) if is_delta(other) && self.is_discarded(id) => Verdict::Late,
+                Some(id) if is_delta(other) => {
+                    let id = id.to_owned();
+                    let mut running = self.running.iter_mut();
+                    running
+                        .find(|r| r.id == id)
+                        .iter_mut()
+                        .for_each(|r| r.has_begun = true);
+                    Verdict::Pass
+                }
                 _ => Verdict::Pass,
             },
         }
@@ -365,6 +423,7 @@ impl Responses {
             interrupted: false,
             discarded,
             fresh: true,
+            has_begun: false,
         });
         match forgotten {
             Some(old) => {
@@ -505,7 +564,7 @@ fn is_delta(event: &ServerEvent) -> bool {
 }
 
 /// The end of a response, as the server should have told it.
-fn cancelled(id: String) -> ServerEvent {
+pub(super) fn cancelled(id: String) -> ServerEvent {
     let response = Response {
         id: Some(id),
         object: Some("realtime.response".to_owned()),

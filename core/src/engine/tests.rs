@@ -1,7 +1,8 @@
 //! The router, input by input.
 
-use super::io::{Command, Frame, LinkId, Reply};
+use super::io::{Command, Down, Frame, LinkId, Reply};
 use super::*;
+use crate::event::End;
 use serde_json::{Value, json};
 
 const LINK: LinkId = LinkId(1);
@@ -12,7 +13,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(options: Options) -> Self {
+    /// A session that ends with its link.
+    fn new(mut options: Options) -> Self {
+        options.recovery.budget_ms = 0;
         let dialect = Dialect::named("openai").expect("built in");
         Self {
             engine: Engine::new(dialect, options, 1).expect("valid"),
@@ -22,7 +25,7 @@ impl Bench {
 
     fn open() -> Self {
         let mut bench = Self::new(Options::default());
-        bench.input(Input::Open);
+        bench.input(Input::Open { unix_ms: 0 });
         bench.input(Input::LinkUp(LINK));
         let fx = bench.server(json!({"type": "session.created", "session": {"id": "s"}}));
         assert!(fx.iter().any(|e| matches!(e, Effect::Ready)));
@@ -91,7 +94,7 @@ fn reply(fx: &Effects, ticket: u64) -> Option<&Result<Reply>> {
 #[test]
 fn a_server_that_never_greets_ends_in_a_timeout() {
     let mut bench = Bench::new(Options::default());
-    bench.input(Input::Open);
+    bench.input(Input::Open { unix_ms: 0 });
     bench.input(Input::LinkUp(LINK));
     bench.now = bench.engine.deadline().expect("armed");
     let fx = bench.input(Input::Timeout);
@@ -109,7 +112,7 @@ fn what_is_asked_before_the_link_is_open_is_sent_after_the_first_settings() {
         session,
         ..Options::default()
     });
-    bench.input(Input::Open);
+    bench.input(Input::Open { unix_ms: 0 });
     let fx = bench.json(json!({"type": "response.create"}), 7);
     assert!(fx.is_empty());
     bench.input(Input::LinkUp(LINK));

@@ -18,13 +18,16 @@ impl Engine {
     /// Lets the book of calls see an event.
     pub(super) fn calls(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
         match event {
-            ServerEvent::OutputItemDone(e) => match self.tools.offered(now, e, &self.dialect) {
-                Some(Offer::Run(call)) => self.tell(now, Local::ToolCall(call), fx),
-                Some(Offer::Bad(call_id, message)) => {
-                    self.give(now, &call_id, failure(&message), None, fx);
+            ServerEvent::OutputItemDone(e) => {
+                let place = (self.link.id(), self.history.last_id());
+                match self.tools.offered(now, e, &self.dialect, place) {
+                    Some(Offer::Run(call)) => self.tell(now, Local::ToolCall(call), fx),
+                    Some(Offer::Bad(call_id, message)) => {
+                        self.give(now, &call_id, failure(&message), None, fx);
+                    }
+                    None => {}
                 }
-                None => {}
-            },
+            }
             ServerEvent::ResponseDone(e) => {
                 let id = e.response.id.as_deref().unwrap_or_default();
                 let is_cancelled = e.response.status.as_deref() == Some("cancelled");
@@ -36,7 +39,7 @@ impl Engine {
     }
 
     /// The model goes on once it has all the results that it asked for.
-    fn go_on(&mut self, now: Instant, fx: &mut Effects) {
+    pub(super) fn go_on(&mut self, now: Instant, fx: &mut Effects) {
         while self.tools.is_batch_ready() {
             let sent = self.send(now, Command::Respond(None, WhenBusy::Merge), None, fx);
             if let Err(error) = sent {
@@ -99,6 +102,32 @@ impl Engine {
             self.settle(now, ticket, Err(error), fx);
         }
         self.go_on(now, fx);
+    }
+
+    /// An output whose call came over another link needs that call beside it, or both in words.
+    pub(super) fn bring_home(&mut self, now: Instant, event: &mut ClientEvent, fx: &mut Effects) {
+        let ClientEvent::ItemCreate(create) = event else {
+            return;
+        };
+        let Some(pair) = self.tools.foreign(&create.item, self.link.id()) else {
+            return;
+        };
+        if self.tools.may_answer(&pair.call_id).is_err() {
+            return;
+        }
+        create.previous_item_id = None;
+        if self.dialect.can("assistant_items") {
+            let item = pair.call();
+            let call = ItemCreate {
+                previous_item_id: None,
+                item,
+            };
+            return self.post(now, ClientEvent::ItemCreate(call), fx);
+        }
+        self.tools.answered(&create.item);
+        let id = create.item.id.take();
+        create.item = Item::user_text(pair.line());
+        create.item.id = id;
     }
 
     pub(super) fn tools_due(&mut self, now: Instant, fx: &mut Effects) {

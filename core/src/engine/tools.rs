@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::io::LinkId;
+use super::replay::Pair;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::event::local::{ToolCall, ToolRef};
@@ -36,7 +38,13 @@ enum State {
 struct Call {
     call_id: String,
     name: String,
+    arguments: String,
     response_id: String,
+    /// The link it came over.
+    link: LinkId,
+    /// The item that was the last of the conversation.
+    after: Option<String>,
+    output: Option<String>,
     is_registered: bool,
     state: State,
 }
@@ -107,12 +115,13 @@ impl Tools {
     // ---- calls --------------------------------------------------------------------------------
 
     /// Notes the call that a finished item offers. An application may answer before: the item then
-    /// says nothing new.
+    /// says nothing new. It came over a link, after the last item of the conversation.
     pub(super) fn offered(
         &mut self,
         now: Instant,
         event: &OutputItem,
         dialect: &Dialect,
+        (link, after): (LinkId, Option<&str>),
     ) -> Option<Offer> {
         let item = &event.item;
         let name = item.name.as_deref().unwrap_or_default();
@@ -130,7 +139,7 @@ impl Tools {
             Ok(()) => Offer::Run(ToolCall {
                 call_id: call_id.to_owned(),
                 name: name.to_owned(),
-                arguments,
+                arguments: arguments.clone(),
                 idempotency_key: format!("{}-{call_id}", self.key),
                 response_id: event.response_id.clone(),
             }),
@@ -139,7 +148,11 @@ impl Tools {
         self.note(Call {
             call_id: call_id.to_owned(),
             name: name.to_owned(),
+            arguments,
             response_id: event.response_id.clone(),
+            link,
+            after: after.map(str::to_owned),
+            output: None,
             is_registered: offer.is_some(),
             state,
         });
@@ -167,15 +180,51 @@ impl Tools {
             return;
         };
         match self.entry(call_id) {
-            Some(call) => call.state = State::Answered,
+            Some(call) => {
+                call.state = State::Answered;
+                call.output.clone_from(&item.output);
+            }
             None => self.note(Call {
                 call_id: call_id.to_owned(),
                 name: String::new(),
+                arguments: String::new(),
                 response_id: String::new(),
+                link: LinkId(0),
+                after: None,
+                output: None,
                 is_registered: false,
                 state: State::Answered,
             }),
         }
+    }
+
+    // ---- a change of link ---------------------------------------------------------------------
+
+    /// The call that an output answers, if another link than `link` has brought it.
+    pub(super) fn foreign(&self, item: &Item, link: LinkId) -> Option<Pair> {
+        let is_output = item.kind == "function_call_output";
+        let call_id = item.call_id.as_deref().filter(|_| is_output)?;
+        let call = self.book.iter().find(|call| call.call_id == call_id)?;
+        let is_foreign = call.link != link && call.link != LinkId(0);
+        is_foreign.then(|| call.pair(item.output.clone().unwrap_or_default()))
+    }
+
+    /// An output that the server may not have taken is given once more.
+    pub(super) fn reopened(&mut self, item: &Item) {
+        let is_output = item.kind == "function_call_output";
+        let call_id = item.call_id.as_deref().filter(|_| is_output);
+        if let Some(call) = call_id.and_then(|call_id| self.entry(call_id)) {
+            call.state = State::Offered;
+            call.output = None;
+        }
+    }
+
+    /// The calls with their outputs, oldest first.
+    pub(super) fn pairs(&self) -> Vec<Pair> {
+        let answered = self.book.iter().filter(|call| call.link != LinkId(0));
+        answered
+            .filter_map(|call| Some(call.pair(call.output.clone()?)))
+            .collect()
     }
 
     /// A response is done. One that was cancelled leaves the next word to the customer.
@@ -282,6 +331,18 @@ impl Tools {
     }
 }
 
+impl Call {
+    fn pair(&self, output: String) -> Pair {
+        Pair {
+            call_id: self.call_id.clone(),
+            name: self.name.clone(),
+            arguments: self.arguments.clone(),
+            output,
+            after: self.after.clone(),
+        }
+    }
+}
+
 impl Tool {
     fn running(&self, now: Instant) -> State {
         let after = |ms: u64| now + Duration::from_millis(ms.min(86_400_000));
@@ -343,13 +404,16 @@ mod tests {
     fn a_call_of_the_application_waits_until_it_is_answered_whichever_comes_first() {
         let (dialect, now) = (Dialect::default_dialect(), Instant::now());
         let mut tools = book(Vec::new());
-        assert_eq!(tools.offered(now, &offer("a", "{}"), &dialect), None);
+        assert_eq!(
+            tools.offered(now, &offer("a", "{}"), &dialect, (LinkId(1), None)),
+            None
+        );
         assert!(tools.is_waiting());
         answer(&mut tools, "a");
         assert!(!tools.is_waiting());
         tools.answered(&Item::function_call_output("b", "{}"));
-        tools.offered(now, &offer("b", "{}"), &dialect);
-        tools.offered(now, &offer("a", "{}"), &dialect);
+        tools.offered(now, &offer("b", "{}"), &dialect, (LinkId(1), None));
+        tools.offered(now, &offer("a", "{}"), &dialect, (LinkId(1), None));
         assert!(!tools.is_waiting(), "an answered call is not offered again");
         tools.response_done("r", false);
         assert!(!tools.is_batch_ready(), "the application asks by itself");
@@ -360,7 +424,12 @@ mod tests {
         let (dialect, now) = (Dialect::default_dialect(), Instant::now());
         let mut tools = book(vec![tool()]);
         for call_id in ["a", "b"] {
-            let offered = tools.offered(now, &offer(call_id, r#"{"city": "x"}"#), &dialect);
+            let offered = tools.offered(
+                now,
+                &offer(call_id, r#"{"city": "x"}"#),
+                &dialect,
+                (LinkId(1), None),
+            );
             let Some(Offer::Run(call)) = offered else {
                 panic!("{offered:?}")
             };
@@ -378,7 +447,12 @@ mod tests {
     fn the_first_result_counts_and_a_second_one_is_refused() {
         let (dialect, now) = (Dialect::default_dialect(), Instant::now());
         let mut tools = book(vec![tool()]);
-        tools.offered(now, &offer("a", r#"{"city": "x"}"#), &dialect);
+        tools.offered(
+            now,
+            &offer("a", r#"{"city": "x"}"#),
+            &dialect,
+            (LinkId(1), None),
+        );
         answer(&mut tools, "a");
         let error = tools.may_answer("a").expect_err("settled");
         assert_eq!(error.kind(), Kind::Refused);
@@ -394,7 +468,12 @@ mod tests {
             ("{}", "`city` is missing"),
         ] {
             let mut tools = book(vec![tool()]);
-            let offered = tools.offered(Instant::now(), &offer("a", arguments), &dialect);
+            let offered = tools.offered(
+                Instant::now(),
+                &offer("a", arguments),
+                &dialect,
+                (LinkId(1), None),
+            );
             assert!(
                 matches!(&offered, Some(Offer::Bad(_, message)) if message.contains(said)),
                 "{offered:?}"
@@ -406,7 +485,12 @@ mod tests {
     fn a_slow_tool_is_told_once_and_given_up_at_its_end() {
         let (dialect, now) = (Dialect::default_dialect(), Instant::now());
         let mut tools = book(vec![tool()]);
-        tools.offered(now, &offer("a", r#"{"city": "x"}"#), &dialect);
+        tools.offered(
+            now,
+            &offer("a", r#"{"city": "x"}"#),
+            &dialect,
+            (LinkId(1), None),
+        );
         let (late, over) = (now + Duration::from_secs(1), now + Duration::from_secs(3));
         assert_eq!(tools.deadline(), Some(late));
         assert!(

@@ -1,7 +1,5 @@
 //! The input buffer and the customer's speech, as far as we can know them.
 
-use std::time::Instant;
-
 use crate::audio::format::Format;
 use crate::error::{Error, Kind, Result};
 use crate::wire::ServerEvent;
@@ -21,7 +19,6 @@ pub(super) struct Turns {
     buffered: u64,
     appended: u64,
     committed: u64,
-    appended_at: Option<Instant>,
 }
 
 impl Turns {
@@ -31,21 +28,12 @@ impl Turns {
             buffered: 0,
             appended: 0,
             committed: 0,
-            appended_at: None,
         }
     }
 
-    pub(super) fn appended(&mut self, now: Instant, bytes: usize) {
+    pub(super) fn appended(&mut self, bytes: usize) {
         self.buffered += bytes as u64;
         self.appended += bytes as u64;
-        self.appended_at = Some(now);
-    }
-
-    /// How long ago, in milliseconds, the sound at a place of the session's audio was captured.
-    pub(super) fn ago_ms(&self, now: Instant, audio_ms: u64, format: Format) -> Option<u64> {
-        let since = now.saturating_duration_since(self.appended_at?).as_millis();
-        let after_ms = format.ms_of_bytes(self.appended).saturating_sub(audio_ms);
-        Some(after_ms + u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     /// Judges a commit that is about to be sent.
@@ -113,14 +101,14 @@ mod tests {
         let mut turns = Turns::new();
         let judge = |turns: &Turns| turns.may_commit(Format::PCM16_24K, 100, false);
         assert!(judge(&turns).expect_err("empty").message().contains("0 ms"));
-        turns.appended(Instant::now(), 4_798);
+        turns.appended(4_798);
         assert!(
             judge(&turns)
                 .expect_err("99 ms")
                 .message()
                 .contains("99 ms")
         );
-        turns.appended(Instant::now(), 2);
+        turns.appended(2);
         judge(&turns).expect("100 ms");
         turns.emptied();
         assert!(judge(&turns).is_err());
@@ -130,7 +118,7 @@ mod tests {
     fn a_server_that_cuts_turns_may_hold_audio_we_do_not_know_of() {
         let mut turns = Turns::new();
         assert!(turns.may_commit(Format::PCM16_24K, 100, true).is_err());
-        turns.appended(Instant::now(), 960);
+        turns.appended(960);
         turns.emptied();
         turns
             .may_commit(Format::PCM16_24K, 100, true)

@@ -77,6 +77,13 @@ impl Held {
         Ok(dropped)
     }
 
+    /// Keeps commands that were sent already in front of all others.
+    pub(super) fn put_back(&mut self, commands: Vec<(Command, Option<Ticket>)>) {
+        for (command, ticket) in commands.into_iter().rev() {
+            self.queue.push_front((command, ticket, 0));
+        }
+    }
+
     pub(super) fn release(&mut self) -> Vec<(Command, Option<Ticket>)> {
         self.audio_ms = 0;
         self.queue

@@ -30,6 +30,12 @@ pub const TOOL_CANCELLED: u16 = 1010;
 pub const CONTEXT_WARNING: u16 = 1011;
 /// `watch.silence`: somebody is silent for longer than was allowed.
 pub const WATCH_SILENCE: u16 = 1012;
+/// `session.rolled`: the session goes on over a new link, by plan and with nothing lost.
+pub const SESSION_ROLLED: u16 = 1013;
+/// `session.lost`: the link is lost, and a new one is being made.
+pub const SESSION_LOST: u16 = 1014;
+/// `session.recovered`: the session goes on over a new link after a loss.
+pub const SESSION_RECOVERED: u16 = 1015;
 
 /// Name and number of every event of this library.
 pub const ALL: &[(&str, u16)] = &[
@@ -45,6 +51,9 @@ pub const ALL: &[(&str, u16)] = &[
     ("tool.cancelled", TOOL_CANCELLED),
     ("context.warning", CONTEXT_WARNING),
     ("watch.silence", WATCH_SILENCE),
+    ("session.rolled", SESSION_ROLLED),
+    ("session.lost", SESSION_LOST),
+    ("session.recovered", SESSION_RECOVERED),
 ];
 
 /// What the library tells of its own. All times are in milliseconds since the session was opened,
@@ -91,6 +100,56 @@ pub enum Local {
         /// For how long.
         ms: u64,
     },
+    /// The session has changed its link in time.
+    Rolled(Rolled),
+    /// The session has lost its link.
+    Lost(Lost),
+    /// The session has a link again.
+    Recovered(Rolled),
+}
+
+/// A change of the link under a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rolled {
+    /// The server's id of the session before; empty where it told none.
+    pub old: String,
+    /// The server's id of the session from now on.
+    pub new: String,
+    /// When audio began to go to the new link.
+    pub at_ms: u64,
+    /// How long captured audio had no open and configured link to go to.
+    pub gap_ms: u64,
+    /// Captured audio that was never sent.
+    pub lost_ms: u64,
+    /// Items that the new link was told.
+    pub items: u64,
+    /// Their tokens, estimated.
+    pub replayed_tokens: u64,
+    /// Whether the new link was told the whole conversation and has all settings. What the server
+    /// refuses of it follows as an error.
+    pub state_restored: bool,
+    /// Attempts that it took to get the new link; 0 for a planned change.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// The loss of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// The server's id of the session; empty where it told none.
+    pub session_id: String,
+    /// Why, by the name of the error's kind.
+    pub why: &'static str,
+    /// WebSocket close code, if there was one.
+    pub close_code: Option<u16>,
+    /// A sentence for people.
+    pub message: String,
+    /// The answers that were cut, by their ids.
+    pub cut: Vec<String>,
 }
 
 /// An interruption, or what may be one.
@@ -184,6 +243,9 @@ impl Local {
             Self::ToolCancelled(_) => ("tool.cancelled", TOOL_CANCELLED),
             Self::Context { .. } => ("context.warning", CONTEXT_WARNING),
             Self::Silence { .. } => ("watch.silence", WATCH_SILENCE),
+            Self::Rolled(_) => ("session.rolled", SESSION_ROLLED),
+            Self::Lost(_) => ("session.lost", SESSION_LOST),
+            Self::Recovered(_) => ("session.recovered", SESSION_RECOVERED),
         }
     }
 
@@ -214,6 +276,7 @@ impl Local {
         match self {
             Self::Fault(error) => Some(error.message()),
             Self::ToolCall(call) => Some(&call.arguments),
+            Self::Lost(lost) => Some(&lost.message),
             _ => None,
         }
     }
@@ -238,6 +301,8 @@ impl Local {
                 limit_tokens,
             } => json!({"tokens": tokens, "limit_tokens": limit_tokens}),
             Self::Silence { who, ms } => json!({"who": who, "ms": ms}),
+            Self::Rolled(e) | Self::Recovered(e) => json!(e),
+            Self::Lost(e) => json!(e),
         };
         match value {
             Value::Object(map) => map,

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::header::{
-    HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    HeaderMap, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL,
 };
 use tokio_tungstenite::tungstenite::http::{Request, Response, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -138,16 +139,30 @@ fn no_answer(address: &str) -> Error {
 /// A refused upgrade; the session's dialect says later what the status means.
 async fn refused(response: Response<Incoming>, limit: Duration) -> Error {
     let status = response.status().as_u16();
+    let retry_after_ms = retry_after_ms(response.headers());
     let mut body = Vec::new();
     // A body that never ends or breaks off says what it said so far.
     let _ = timeout(limit, read(response.into_body(), &mut body)).await;
     let body = String::from_utf8_lossy(&body).into_owned();
-    let (message, provider) = refusal::read(status, body);
+    let (message, mut provider) = refusal::read(status, body);
+    provider.retry_after_ms = retry_after_ms;
     let message = match message {
         Some(message) => format!("the upgrade was refused with HTTP {status}: {message}"),
         None => format!("the upgrade was refused with HTTP {status}"),
     };
     Error::new(Kind::Handshake, message).with_provider(provider)
+}
+
+/// `Retry-After` in seconds; a date would need a clock that agrees with the server's.
+fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
+    let seconds: u64 = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    seconds.checked_mul(1_000)
 }
 
 async fn read(mut from: Incoming, body: &mut Vec<u8>) {

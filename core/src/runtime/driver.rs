@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
@@ -148,7 +148,11 @@ impl Driver {
             is_asked: false,
             close_ms,
         };
-        self.input(Input::Open);
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let unix_ms = since_1970.map_or(0, |time| time.as_millis());
+        self.input(Input::Open {
+            unix_ms: u64::try_from(unix_ms).unwrap_or(0),
+        });
         while self.end.is_none() {
             match self.next(&mut messages, &mut wishes).await {
                 Woken::Socket(link, happened) => self.happened(link, happened),
@@ -237,6 +241,7 @@ impl Driver {
         let input = match happened {
             Happened::Up => Input::LinkUp(link),
             Happened::Text(text) => Input::Text(link, text),
+            Happened::Pong => Input::Pong(link),
             Happened::Binary(bytes) => Input::Binary(link, bytes),
             Happened::Down(down) => Input::LinkDown(link, down, self.lines.drop(link)),
         };

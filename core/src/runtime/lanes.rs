@@ -33,6 +33,7 @@ impl Lanes {
         match &frame {
             Frame::Text(_) => self.control += 1,
             Frame::Audio(_, ms) => self.audio_ms += ms,
+            Frame::Ping => {}
         }
         self.queue.push_back(frame);
         let mut dropped = 0;
@@ -55,6 +56,7 @@ impl Lanes {
         match &frame {
             Frame::Text(_) => self.control -= 1,
             Frame::Audio(_, ms) => self.audio_ms -= ms,
+            Frame::Ping => {}
         }
         Some(frame)
     }

@@ -47,6 +47,7 @@ pub(super) enum Happened {
     Up,
     Text(Arc<str>),
     Binary(usize),
+    Pong,
     Down(Down),
 }
 
@@ -168,7 +169,8 @@ impl Open {
                 Some(Ok(WsMessage::Text(text))) => Happened::Text(text.as_str().into()),
                 Some(Ok(WsMessage::Binary(bytes))) => Happened::Binary(bytes.len()),
                 Some(Ok(WsMessage::Close(frame))) => Happened::Down(closed(frame)),
-                Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_))) => continue,
+                Some(Ok(WsMessage::Pong(_))) => Happened::Pong,
+                Some(Ok(WsMessage::Ping(_) | WsMessage::Frame(_))) => continue,
                 Some(Err(error)) => Happened::Down(Down::Failed(socket_error(error))),
                 None => {
                     let message = "the connection ended without a closing handshake";
@@ -182,6 +184,7 @@ impl Open {
 fn encode(frame: Frame, dialect: &Dialect) -> WsMessage {
     match frame {
         Frame::Text(text) => WsMessage::text(text),
+        Frame::Ping => WsMessage::Ping(Default::default()),
         Frame::Audio(pcm, _) => {
             let mut text = String::new();
             dialect.encode_append(&pcm, &mut text);

@@ -19,6 +19,9 @@ __all__ = [
     "Object",
     "PlayoutCutEvent",
     "ProtocolFaultEvent",
+    "SessionLostEvent",
+    "SessionRecoveredEvent",
+    "SessionRolledEvent",
     "ToolCallEvent",
     "ToolCancelledEvent",
     "ToolOverdueEvent",
@@ -256,6 +259,59 @@ class WatchSilenceEvent(Event):
     ms: int
 
 
+class SessionRolledEvent(Event):
+    """``session.rolled``: the session goes on over a new link, by plan and with nothing lost.
+    Times are in milliseconds: ``at_ms`` since the session was opened, ``gap_ms`` how long captured
+    audio had no link to go to, ``lost_ms`` captured audio that was never sent. ``items`` of the
+    conversation (``replayed_tokens``, estimated) were told to the new link; ``state_restored`` says
+    whether that is all of it. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("old", "new", "gap_ms", "lost_ms")
+
+    old: str
+    new: str
+    at_ms: int
+    gap_ms: int
+    lost_ms: int
+    items: int
+    replayed_tokens: int
+    state_restored: bool
+
+
+class SessionLostEvent(Event):
+    """``session.lost``: the link of the session is lost for the reason ``why``, and a new one is
+    being made. ``cut`` are the answers that will not be complete, by their ids. Made by this
+    library."""
+
+    __slots__ = ()
+    __match_args__ = ("why", "close_code", "message")
+
+    session_id: str
+    why: str
+    close_code: int | None
+    message: str
+    cut: list[str]
+
+
+class SessionRecoveredEvent(Event):
+    """``session.recovered``: the session goes on over a new link after a loss and ``attempts``.
+    The other fields are those of :class:`SessionRolledEvent`. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("old", "new", "gap_ms", "lost_ms")
+
+    old: str
+    new: str
+    at_ms: int
+    gap_ms: int
+    lost_ms: int
+    items: int
+    replayed_tokens: int
+    state_restored: bool
+    attempts: int
+
+
 LOCAL_CLASSES: dict[str, type[Event]] = {
     "audio.gap": AudioGapEvent,
     "protocol.fault": ProtocolFaultEvent,
@@ -269,5 +325,8 @@ LOCAL_CLASSES: dict[str, type[Event]] = {
     "tool.cancelled": ToolCancelledEvent,
     "context.warning": ContextWarningEvent,
     "watch.silence": WatchSilenceEvent,
+    "session.rolled": SessionRolledEvent,
+    "session.lost": SessionLostEvent,
+    "session.recovered": SessionRecoveredEvent,
 }
 """The class of each event that this library makes by itself."""

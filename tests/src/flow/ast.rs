@@ -94,6 +94,8 @@ pub struct Flow {
     pub pending: Option<String>,
     /// Options of a session with a media port.
     pub call: Option<Value>,
+    /// Options of a session without one.
+    pub options: Option<Value>,
     /// Settings of the local server.
     pub config: Vec<(String, Value)>,
     /// Script of the local server, verbatim without its indentation.

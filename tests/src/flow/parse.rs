@@ -215,6 +215,7 @@ fn title(start: &Statement) -> Parsed<Flow> {
         prologue: true,
         pending: None,
         call: None,
+        options: None,
         config: Vec::new(),
         server: None,
         steps: Vec::new(),
@@ -232,7 +233,7 @@ fn is_id(text: &str) -> bool {
 /// Reads a line of the head into `flow`; `None` when the statement is not one.
 fn header(statement: &Statement, flow: &mut Flow, common: &Common) -> Parsed<Option<&'static str>> {
     let keys = [
-        "profiles", "role", "prologue", "pending", "call", "config", "server",
+        "profiles", "role", "prologue", "pending", "call", "options", "config", "server",
     ];
     let found = keys
         .into_iter()
@@ -241,9 +242,13 @@ fn header(statement: &Statement, flow: &mut Flow, common: &Common) -> Parsed<Opt
         return Ok(None);
     };
     let mut scan = Scan::new(value, statement.place.clone());
-    if key == "call" {
+    if matches!(key, "call" | "options") {
         let options = serde_json::from_str(value).ok().filter(Value::is_object);
-        flow.call = Some(options.map_or_else(|| scan.fail("a JSON object of options"), Ok)?);
+        let options = Some(options.map_or_else(|| scan.fail("a JSON object of options"), Ok)?);
+        match key {
+            "call" => flow.call = options,
+            _ => flow.options = options,
+        }
         return Ok(Some(key));
     }
     match key {

@@ -353,6 +353,7 @@ impl<'a> Runner<'a> {
             profile: self.profile.to_owned(),
             role: self.flow.role,
             call: self.flow.call.clone(),
+            options: self.flow.options.clone(),
             model: text("model"),
             key: text("key"),
             headers: pairs(spec.get("headers")),

@@ -65,6 +65,8 @@ pub struct OpenSpec {
     pub model: Option<String>,
     /// Options of a session with a media port; without them it has none.
     pub call: Option<Value>,
+    /// Options of a session without one.
+    pub options: Option<Value>,
     /// The credential.
     pub key: Option<String>,
     /// Further headers of the upgrade.

@@ -45,6 +45,19 @@ impl Caller {
         taken.expect("the ring has room for what is said in time");
     }
 
+    /// Rate of what the customer says and of what was heard.
+    pub(super) fn rates(&self) -> (u32, u32) {
+        (
+            self.media.uplink().rate_hz(),
+            self.media.downlink().rate_hz(),
+        )
+    }
+
+    /// Everything that was heard, silence included.
+    pub(super) fn heard(&self) -> &[i16] {
+        &self.heard
+    }
+
     /// Sound of the agent that was pulled, in milliseconds.
     pub(super) fn pulled_ms(&self) -> u64 {
         self.media.stats().pulled * 1_000 / u64::from(self.media.downlink().rate_hz())

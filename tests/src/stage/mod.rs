@@ -71,12 +71,19 @@ fn set(config: Config, key: &str, value: &Value) -> Config {
     }
 }
 
-/// Options of an application that checks nothing: flows send what they like.
+/// Options of an application that checks nothing: flows send what they like. Its session ends with
+/// its first link unless the flow says otherwise.
 fn options(spec: &OpenSpec) -> Options {
-    let mut options = match &spec.call {
-        Some(call) => Options::from_json(&call.to_string()).expect("a flow's options are valid"),
+    let given = spec.call.as_ref().or(spec.options.as_ref());
+    let mut options = match given {
+        Some(given) => Options::from_json(&given.to_string()).expect("a flow's options are valid"),
         None => Options::default(),
     };
+    let says = |key: &str| given.is_some_and(|given| given.get(key).is_some());
+    options.rollover.enabled &= says("rollover");
+    if !says("recovery") {
+        options.recovery.budget_ms = 0;
+    }
     options.model.clone_from(&spec.model);
     options.query.clone_from(&spec.query);
     options.headers.clone_from(&spec.headers);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use talkwire_core::audio::port;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::engine::Engine;
+use talkwire_core::engine::history::Segment;
 use talkwire_core::engine::io::{
     Command, Down, Effect, Effects, Frame, Input, LinkId, Reply, Ticket,
 };
@@ -30,22 +31,30 @@ pub struct Sim {
     clock: Clock,
     dialect: Arc<Dialect>,
     plan: Plan,
-    link: LinkId,
     engine: Option<Engine>,
-    far: Far,
+    lines: Vec<Line>,
+    /// What a script says, for the link that is the newest when it comes there.
+    script: VecDeque<(Instant, Downward)>,
+    latency: Duration,
     spec: Option<OpenSpec>,
-    up: VecDeque<(Instant, Up)>,
-    down: VecDeque<(Instant, Downward)>,
-    /// What the server sends leaves no earlier.
-    held_until: Option<Instant>,
-    /// How long each frame of the client waits to be read, and until when the next one does.
-    slow_read: Option<(Duration, Instant)>,
     seen: VecDeque<Seen>,
     replies: Vec<(Ticket, talkwire_core::Result<Reply>)>,
     speaker: Option<Speaker>,
     crowd: u32,
     tickets: u64,
     caller: Option<Caller>,
+}
+
+/// A connection, while anything is on its way over it.
+struct Line {
+    link: LinkId,
+    far: Far,
+    up: VecDeque<(Instant, Up)>,
+    down: VecDeque<(Instant, Downward)>,
+    /// What the server sends leaves no earlier.
+    held_until: Option<Instant>,
+    /// How long each frame of the client waits to be read, and until when the next one does.
+    slow_read: Option<(Duration, Instant)>,
 }
 
 /// What is at the other end.
@@ -58,7 +67,8 @@ enum Far {
 /// On its way to the server.
 enum Up {
     Text(String),
-    Close(LinkId),
+    Ping,
+    Close,
     Gone,
 }
 
@@ -67,7 +77,44 @@ enum Downward {
     Up,
     Text(String),
     Binary(usize),
-    Down(LinkId, Down),
+    Pong,
+    Down(Down),
+}
+
+impl Line {
+    fn new(link: LinkId) -> Self {
+        Self {
+            link,
+            far: Far::Nothing,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            held_until: None,
+            slow_read: None,
+        }
+    }
+
+    /// When the server reads what the client sent next.
+    fn up_at(&self) -> Option<Instant> {
+        let (at, _) = self.up.front()?;
+        let read_at = self.slow_read.map_or(*at, |(_, read_at)| read_at);
+        Some(read_at.max(*at))
+    }
+
+    fn peer_at(&self) -> Option<Instant> {
+        match &self.far {
+            Far::Peer(peer) => peer.deadline(),
+            Far::Nothing | Far::Script => None,
+        }
+    }
+
+    /// When anything happens on it.
+    fn soonest(&self) -> Option<Instant> {
+        let down = self.down.front().map(|(at, _)| *at);
+        [self.peer_at(), self.up_at(), down]
+            .into_iter()
+            .flatten()
+            .min()
+    }
 }
 
 impl Sim {
@@ -85,14 +132,11 @@ impl Sim {
             },
             dialect: Dialect::named(profile).expect("a built-in dialect"),
             plan,
-            link: LinkId(1),
             engine: None,
-            far: Far::Nothing,
+            lines: Vec::new(),
+            script: VecDeque::new(),
+            latency: LATENCY,
             spec: None,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            held_until: None,
-            slow_read: None,
             seen: VecDeque::new(),
             replies: Vec::new(),
             speaker: None,
@@ -105,6 +149,53 @@ impl Sim {
     /// Sound of the agent that the caller pulled, in milliseconds.
     pub fn pulled_ms(&self) -> u64 {
         self.caller.as_ref().map_or(0, Caller::pulled_ms)
+    }
+
+    /// The time that each way through the network takes from now on.
+    pub fn set_latency(&mut self, latency: Duration) {
+        self.latency = latency;
+    }
+
+    /// The caller says something, and time passes with it. Samples are PCM at the first of
+    /// [`Sim::rates`].
+    pub fn say(&mut self, samples: &[i16]) {
+        let Some((rate_hz, _)) = self.rates() else {
+            return;
+        };
+        for frame in samples.chunks((rate_hz * FRAME_MS / 1_000) as usize) {
+            let bytes: Vec<u8> = frame.iter().flat_map(|s| s.to_le_bytes()).collect();
+            if let Some(caller) = &mut self.caller {
+                caller.say(&bytes);
+            }
+            self.run_for(FRAME_MS);
+        }
+    }
+
+    /// Rates of what the caller says and of what they hear; nothing without a caller.
+    pub fn rates(&self) -> Option<(u32, u32)> {
+        self.caller.as_ref().map(Caller::rates)
+    }
+
+    /// All that the caller heard, silence included.
+    pub fn heard(&self) -> &[i16] {
+        self.caller.as_ref().map_or(&[], Caller::heard)
+    }
+
+    /// The conversation as the application can ask for it.
+    pub fn history(&mut self) -> Vec<Segment> {
+        match self.ask(Command::History) {
+            Some(Reply::History(segments)) => segments,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Cuts every connection.
+    pub fn cut(&mut self) {
+        for at in 0..self.lines.len() {
+            self.lines[at].down.clear();
+            self.lose(at);
+            self.lines[at].far = Far::Nothing;
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -122,26 +213,29 @@ impl Sim {
     fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::Dial(link) => {
-                self.link = link;
-                self.dial();
+                self.lines.push(Line::new(link));
+                self.dial(self.lines.len() - 1);
             }
-            Effect::Send(_, frame) => {
+            Effect::Send(link, frame) => {
                 let text = match frame {
                     Frame::Text(text) => text,
+                    Frame::Ping => return self.send_up(link, Up::Ping),
                     Frame::Audio(pcm, _) => {
                         let mut text = String::new();
                         self.dialect.encode_append(&pcm, &mut text);
                         text
                     }
                 };
-                self.send_up(Up::Text(text));
+                self.send_up(link, Up::Text(text));
             }
-            Effect::Hangup(link) => self.send_up(Up::Close(link)),
+            Effect::Hangup(link) => self.send_up(link, Up::Close),
             Effect::Abort(link) => {
-                self.send_up(Up::Gone);
-                self.down.clear();
-                let lost = Error::new(Kind::Lost, "aborted");
-                self.send_down(Downward::Down(link, Down::Failed(lost)));
+                self.send_up(link, Up::Gone);
+                if let Some(at) = self.find(link) {
+                    self.lines[at].down.clear();
+                    let lost = Error::new(Kind::Lost, "aborted");
+                    self.send_down(at, Downward::Down(Down::Failed(lost)));
+                }
             }
             Effect::Emit(event) => self.seen.push_back(Seen::Event(seen(&event))),
             Effect::Reply(ticket, result) => self.replies.push((ticket, result)),
@@ -156,12 +250,16 @@ impl Sim {
         }
     }
 
-    fn dial(&mut self) {
+    fn find(&self, link: LinkId) -> Option<usize> {
+        self.lines.iter().position(|line| line.link == link)
+    }
+
+    fn dial(&mut self, at: usize) {
         let spec = self.spec.clone().expect("dialling follows an open");
         if spec.role == Role::ClientUnderTest {
-            self.far = Far::Script;
+            self.lines[at].far = Far::Script;
             // Nothing that the script says on a link comes before the link is there.
-            return self.down.push_front((self.now, Downward::Up));
+            return self.lines[at].down.push_front((self.now, Downward::Up));
         }
         let url = self.dialect.url(
             Some("ws://sim/v1/realtime"),
@@ -177,12 +275,12 @@ impl Sim {
             .judge(&Knock::new(&url, headers), self.crowd as usize)
         {
             Ok(visit) => {
-                // A new connection knows nothing of the last one's faults.
-                (self.held_until, self.slow_read) = (None, None);
-                self.send_down(Downward::Up);
-                let peer = self.plan.peer(self.now, self.clock, visit, 0);
-                self.far = Far::Peer(Box::new(peer));
-                self.peer(PeerInput::Open);
+                // Sessions of one server name nothing alike.
+                let seed = u64::from(self.lines[at].link.0 - 1);
+                self.send_down(at, Downward::Up);
+                let peer = self.plan.peer(self.now, self.clock, visit, seed);
+                self.lines[at].far = Far::Peer(Box::new(peer));
+                self.peer(at, PeerInput::Open);
             }
             Err(refusal) => {
                 let provider = Provider {
@@ -191,13 +289,13 @@ impl Sim {
                 };
                 let kind = self.dialect.http_kind(refusal.status);
                 let error = Error::new(kind, refusal.body).with_provider(provider);
-                self.send_down(Downward::Down(self.link, Down::Failed(error)));
+                self.send_down(at, Downward::Down(Down::Failed(error)));
             }
         }
     }
 
-    fn peer(&mut self, input: PeerInput) {
-        let Far::Peer(peer) = &mut self.far else {
+    fn peer(&mut self, at: usize, input: PeerInput) {
+        let Far::Peer(peer) = &mut self.lines[at].far else {
             return;
         };
         let mut fx = PeerEffects::new();
@@ -205,57 +303,54 @@ impl Sim {
         let effects: Vec<_> = fx.drain().collect();
         for effect in effects {
             match effect {
-                PeerEffect::Send(text) => self.send_down(Downward::Text(text)),
-                PeerEffect::SendBinary(bytes) => self.send_down(Downward::Binary(bytes.len())),
+                PeerEffect::Send(text) => self.send_down(at, Downward::Text(text)),
+                PeerEffect::SendBinary(bytes) => {
+                    self.send_down(at, Downward::Binary(bytes.len()));
+                }
                 PeerEffect::Close { code, reason } => {
-                    self.send_down(Downward::Down(self.link, Down::Closed { code, reason }));
+                    self.send_down(at, Downward::Down(Down::Closed { code, reason }));
                 }
-                PeerEffect::Drop => self.lose(),
+                PeerEffect::Drop => self.lose(at),
                 PeerEffect::Hold(time) => {
-                    self.held_until = self.held_until.max(Some(self.now + time));
+                    let held = &mut self.lines[at].held_until;
+                    *held = (*held).max(Some(self.now + time));
                 }
-                PeerEffect::SlowRead(wait) => self.slow_read = Some((wait, self.now + wait)),
+                PeerEffect::SlowRead(wait) => {
+                    self.lines[at].slow_read = Some((wait, self.now + wait));
+                }
                 PeerEffect::Start { id, .. } => {
                     let outcome = Err("the simulator runs no programs".to_owned());
-                    self.peer(PeerInput::JobDone { job: id, outcome });
+                    self.peer(at, PeerInput::JobDone { job: id, outcome });
                 }
                 _ => {}
             }
         }
     }
 
-    fn lose(&mut self) {
+    fn lose(&mut self, at: usize) {
         let lost = Error::new(Kind::Lost, "the connection was reset");
-        self.send_down(Downward::Down(self.link, Down::Failed(lost)));
+        self.send_down(at, Downward::Down(Down::Failed(lost)));
     }
 
-    fn send_up(&mut self, up: Up) {
-        self.up.push_back((self.now + LATENCY, up));
+    fn send_up(&mut self, link: LinkId, up: Up) {
+        if let Some(at) = self.find(link) {
+            self.lines[at].up.push_back((self.now + self.latency, up));
+        }
     }
 
-    fn send_down(&mut self, down: Downward) {
-        let leaves = self.held_until.map_or(self.now, |held| held.max(self.now));
-        self.down.push_back((leaves + LATENCY, down));
-    }
-
-    /// When the server reads what the client sent next.
-    fn up_at(&self) -> Option<Instant> {
-        let (at, _) = self.up.front()?;
-        let read_at = self.slow_read.map_or(*at, |(_, read_at)| read_at);
-        Some(read_at.max(*at))
+    fn send_down(&mut self, at: usize, down: Downward) {
+        let held = self.lines[at].held_until;
+        let leaves = held.map_or(self.now, |held| held.max(self.now));
+        self.lines[at].down.push_back((leaves + self.latency, down));
     }
 
     /// The next moment at which anything happens.
     fn soonest(&self) -> Option<Instant> {
-        let peer = match &self.far {
-            Far::Peer(peer) => peer.deadline(),
-            Far::Nothing | Far::Script => None,
-        };
-        let up = self.up_at();
-        let down = self.down.front().map(|(at, _)| *at);
+        let lines = self.lines.iter().filter_map(Line::soonest).min();
+        let script = self.script.front().map(|(at, _)| *at);
         let engine = self.engine.as_ref().and_then(Engine::deadline);
         let caller = self.caller.as_ref().map(Caller::due);
-        [peer, up, down, engine, caller].into_iter().flatten().min()
+        [lines, script, engine, caller].into_iter().flatten().min()
     }
 
     /// Lets the next thing happen if it is due by `limit`.
@@ -265,26 +360,26 @@ impl Sim {
             return false;
         };
         self.now = self.now.max(at);
-        if self.up_at().is_some_and(|due| due <= self.now) {
-            let (_, up) = self.up.pop_front().expect("just seen");
-            if let Some((wait, next)) = &mut self.slow_read {
-                *next = self.now + *wait;
+        let now = self.now;
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        let up = self.lines.iter().position(|line| is_due(line.up_at()));
+        let is_down = |line: &Line| is_due(line.down.front().map(|(at, _)| *at));
+        let down = self.lines.iter().position(is_down);
+        if let Some(at) = up {
+            self.arrive_up(at);
+        } else if let Some(at) = down {
+            self.arrive_down(at);
+        } else if is_due(self.script.front().map(|(at, _)| *at)) {
+            let (_, said) = self.script.pop_front().expect("just seen");
+            if let Some(at) = self.lines.len().checked_sub(1) {
+                self.lines[at].down.push_back((now, said));
             }
-            self.arrive_up(up);
-        } else if self.down.front().is_some_and(|(due, _)| *due <= self.now) {
-            let (_, down) = self.down.pop_front().expect("just seen");
-            self.arrive_down(down);
-        } else if self
-            .engine
-            .as_ref()
-            .and_then(Engine::deadline)
-            .is_some_and(|due| due <= self.now)
-        {
+        } else if is_due(self.engine.as_ref().and_then(Engine::deadline)) {
             self.input(Input::Timeout);
-        } else if self.caller.as_ref().is_some_and(|c| c.due() <= self.now) {
+        } else if is_due(self.caller.as_ref().map(Caller::due)) {
             self.tick();
-        } else {
-            self.peer(PeerInput::Timeout);
+        } else if let Some(at) = self.lines.iter().position(|line| is_due(line.peer_at())) {
+            self.peer(at, PeerInput::Timeout);
         }
         true
     }
@@ -301,37 +396,53 @@ impl Sim {
         }
     }
 
-    fn arrive_up(&mut self, up: Up) {
-        match (up, &self.far) {
-            (Up::Text(text), Far::Peer(_)) => self.peer(PeerInput::Frame(text)),
-            (Up::Text(text), _) => {
+    fn arrive_up(&mut self, at: usize) {
+        let now = self.now;
+        let line = &mut self.lines[at];
+        let (_, up) = line.up.pop_front().expect("just seen");
+        if let Some((wait, next)) = &mut line.slow_read {
+            *next = now + *wait;
+        }
+        match (up, &line.far) {
+            (Up::Text(text), Far::Peer(_)) => self.peer(at, PeerInput::Frame(text)),
+            (Up::Text(_), Far::Nothing) => {}
+            (Up::Text(text), Far::Script) => {
                 let value = serde_json::from_str(&text).unwrap_or_default();
                 self.seen.push_back(Seen::Sent(value));
             }
-            (Up::Close(link), _) => {
-                self.peer(PeerInput::Gone);
-                self.far = Far::Nothing;
+            (Up::Ping, Far::Nothing) => {}
+            (Up::Ping, _) => self.send_down(at, Downward::Pong),
+            (Up::Close, _) => {
+                self.peer(at, PeerInput::Gone);
+                self.lines[at].far = Far::Nothing;
                 let closed = Down::Closed {
                     code: 1000,
                     reason: String::new(),
                 };
-                self.send_down(Downward::Down(link, closed));
+                self.send_down(at, Downward::Down(closed));
             }
             (Up::Gone, _) => {
-                self.peer(PeerInput::Gone);
-                self.far = Far::Nothing;
+                self.peer(at, PeerInput::Gone);
+                self.lines[at].far = Far::Nothing;
             }
         }
     }
 
-    fn arrive_down(&mut self, down: Downward) {
-        let link = self.link;
-        self.input(match down {
+    fn arrive_down(&mut self, at: usize) {
+        let line = &mut self.lines[at];
+        let link = line.link;
+        let (_, down) = line.down.pop_front().expect("just seen");
+        let input = match down {
             Downward::Up => Input::LinkUp(link),
             Downward::Text(text) => Input::Text(link, text.into()),
+            Downward::Pong => Input::Pong(link),
             Downward::Binary(bytes) => Input::Binary(link, bytes),
-            Downward::Down(link, down) => Input::LinkDown(link, down, Unsent::default()),
-        });
+            Downward::Down(down) => {
+                self.lines.remove(at);
+                Input::LinkDown(link, down, Unsent::default())
+            }
+        };
+        self.input(input);
     }
 
     fn run_for(&mut self, ms: u32) {
@@ -365,7 +476,9 @@ impl Stage for Sim {
             self.caller = Some(Caller::new(self.now, port::Options::default()));
             self.input(Input::Port(true));
         }
-        self.input(Input::Open);
+        self.input(Input::Open {
+            unix_ms: self.clock.unix_s * 1_000,
+        });
         if spec.role == Role::ClientUnderTest {
             self.run_for(2 * LATENCY.as_millis() as u32);
             return Ok(());
@@ -447,16 +560,16 @@ impl Stage for Sim {
     }
 
     fn serve(&mut self, act: ServerAct) -> Result<(), StageError> {
-        match act {
-            ServerAct::Text(text) => self.send_down(Downward::Text(text)),
-            ServerAct::Binary(bytes) => self.send_down(Downward::Binary(bytes.len())),
-            ServerAct::Close(code, reason) => {
-                self.send_down(Downward::Down(self.link, Down::Closed { code, reason }));
-            }
-            ServerAct::Drop => self.lose(),
+        let lost = Error::new(Kind::Lost, "the connection was reset");
+        let said = match act {
+            ServerAct::Text(text) => Downward::Text(text),
+            ServerAct::Binary(bytes) => Downward::Binary(bytes.len()),
+            ServerAct::Close(code, reason) => Downward::Down(Down::Closed { code, reason }),
+            ServerAct::Drop => Downward::Down(Down::Failed(lost)),
             // There are no pings in this network.
-            ServerAct::NoPong => {}
-        }
+            ServerAct::NoPong => return Ok(()),
+        };
+        self.script.push_back((self.now + self.latency, said));
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ fn bench() -> Bench {
         ..Options::default()
     };
     let mut bench = Bench::new(options);
-    bench.input(Input::Open);
+    bench.input(Input::Open { unix_ms: 0 });
     bench.input(Input::LinkUp(LINK));
     let fx = bench.server(json!({"type": "session.created", "session": {"id": "s"}}));
     let update = &sent(&fx)[0];

@@ -14,6 +14,7 @@ fn open(faults: &str) -> Sim {
     let mut sim = Sim::new(&flows[0], "openai").expect("a server");
     let spec = OpenSpec {
         call: None,
+        options: None,
         profile: "openai".to_owned(),
         role: Role::Session,
         model: None,

@@ -1,0 +1,555 @@
+//! How the engine changes its link: by plan, or after a loss.
+
+use std::time::{Duration, Instant};
+
+use super::config::Config;
+use super::history::Segment;
+use super::io::{Command, Down, Effect, Effects, Frame, LinkId, Ticket};
+use super::link::{self, Verdict};
+use super::media::GO_ON;
+use super::overlap::Piece;
+use super::replay::Plan;
+use super::requests::until;
+use super::responses::{Gone, cancelled};
+use super::rollover::{Due, Outage, Standby};
+use super::turns::Turns;
+use super::{Engine, answer};
+use crate::dialect::Decoded;
+use crate::error::{Error, Kind};
+use crate::event::local::{Local, Lost, Rolled};
+use crate::event::{End, Event, Origin, Unsent};
+use crate::options::WhenBusy;
+use crate::options::rollover::Answer;
+use crate::wire::client::{ItemCreate, SessionUpdate};
+use crate::wire::{ClientEvent, ServerEvent, Session};
+
+/// What a change of link left of the conversation's answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Owed {
+    /// Nothing, or somebody else asks for it.
+    #[default]
+    Nothing,
+    /// One that has not begun.
+    Answer,
+    /// The rest of one that was cut.
+    Rest,
+}
+
+/// What was sent of the conversation to a new link.
+struct Told {
+    items: u64,
+    tokens: u64,
+    is_whole: bool,
+}
+
+impl Engine {
+    // ---- age ----------------------------------------------------------------------------------
+
+    /// The age of the session that greets now.
+    pub(super) fn age(&self, now: Instant, session: &Session) -> super::rollover::Age {
+        let limits = &self.dialect.table().limits;
+        let expires_s = session
+            .pointer("/expires_at")
+            .and_then(serde_json::Value::as_u64);
+        let told = expires_s.and_then(|at| self.until_unix(now, at));
+        self.rollover.age(now, limits.lifetime_s, told)
+    }
+
+    /// How long it is until a moment of the system's clock, if it is not over.
+    fn until_unix(&self, now: Instant, at_s: u64) -> Option<Duration> {
+        let (since, unix_ms) = (self.opened?, self.unix_ms);
+        let now_ms = unix_ms + u64::try_from((now - since).as_millis()).unwrap_or(0);
+        let left = at_s.checked_mul(1_000)?.checked_sub(now_ms)?;
+        Some(Duration::from_millis(left))
+    }
+
+    // ---- the standby link ---------------------------------------------------------------------
+
+    pub(super) fn new_link(&mut self) -> LinkId {
+        self.links += 1;
+        LinkId(self.links)
+    }
+
+    pub(super) fn change_due(&mut self, now: Instant, fx: &mut Effects) {
+        for due in self.rollover.timeout(now) {
+            match due {
+                Due::Dial => self.dial_standby(fx),
+                Due::Silent(id, message) => {
+                    fx.push(Effect::Abort(id));
+                    self.standby_failed(now, &Error::new(Kind::Timeout, message), fx);
+                }
+                Due::Change => self.change_link(now, fx),
+                Due::Over => self.give_up(now, None, fx),
+                Due::Drained(id) => fx.push(Effect::Abort(id)),
+            }
+        }
+    }
+
+    fn dial_standby(&mut self, fx: &mut Effects) {
+        let id = self.new_link();
+        let agreed = self.config.agreed().clone();
+        self.rollover.dial(id, Config::new(&agreed));
+        fx.push(Effect::Note(format!("standby link {} dialled", id.0)));
+        fx.push(Effect::Dial(id));
+    }
+
+    pub(super) fn standby_up(&mut self, now: Instant) {
+        let until = until(now, self.options.greeting_timeout_ms);
+        if let Some(standby) = self.rollover.preparing() {
+            standby.link.up(until);
+        }
+    }
+
+    pub(super) fn standby_down(&mut self, now: Instant, down: &Down, fx: &mut Effects) {
+        let error = match down {
+            Down::Failed(error) => error.clone(),
+            Down::Closed { code, reason } => {
+                let kind = self.dialect.close_kind(*code).unwrap_or(Kind::ServerClosed);
+                Error::new(
+                    kind,
+                    format!("the new session was closed with code {code}: {reason}"),
+                )
+            }
+        };
+        self.standby_failed(now, &error, fx);
+    }
+
+    fn standby_failed(&mut self, now: Instant, error: &Error, fx: &mut Effects) {
+        fx.push(Effect::Note(format!("standby link failed: {error}")));
+        let random = self.ids.next_u64();
+        if !self.rollover.failed(now, error, random) && self.rollover.is_recovering() {
+            self.give_up(now, Some(error), fx);
+        }
+    }
+
+    /// What a standby link says before it is the link: its greeting and the answer to its settings.
+    pub(super) fn standby_text(&mut self, now: Instant, raw: &str, fx: &mut Effects) {
+        let Ok(Decoded { event, .. }) = self.dialect.decode_server(raw) else {
+            return;
+        };
+        match event {
+            ServerEvent::SessionCreated(e) => self.standby_greeted(now, &e.session, fx),
+            ServerEvent::SessionUpdated(e) => {
+                let dialect = self.dialect.clone();
+                let Some(standby) = self.rollover.preparing() else {
+                    return;
+                };
+                standby.config.updated(&e.session, &dialect);
+                standby.link.configured();
+                self.rollover.ready();
+            }
+            ServerEvent::Error(e) => {
+                let error = Error::new(Kind::Server, e.error.message.as_str())
+                    .with_provider(link::provider(&e.error));
+                let kind = e
+                    .error
+                    .code
+                    .as_deref()
+                    .and_then(|c| self.dialect.fatal_error(c));
+                let error = kind.map_or(error.clone(), |kind| {
+                    Error::new(kind, error.message()).with_provider(error.provider().clone())
+                });
+                if let Some(standby) = self.rollover.preparing() {
+                    fx.push(Effect::Abort(standby.link.id()));
+                    self.standby_failed(now, &error, fx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn standby_greeted(&mut self, now: Instant, session: &Session, fx: &mut Effects) {
+        let age = self.age(now, session);
+        let until = until(now, self.options.reply_timeout_ms);
+        let event_id = self.ids.next("evt");
+        let dialect = self.dialect.clone();
+        let agreed = self.config.agreed().clone();
+        let Some(standby) = self.rollover.preparing() else {
+            return;
+        };
+        if !standby.link.greeted(now, until) {
+            return;
+        }
+        standby.age = Some(age);
+        standby.config.greeted(session);
+        if agreed.0.is_empty() {
+            standby.link.configured();
+            return self.rollover.ready();
+        }
+        let id = standby.link.id();
+        let update = ClientEvent::SessionUpdate(SessionUpdate {
+            session: agreed.clone(),
+        });
+        match dialect.encode_client(&update, Some(&event_id)) {
+            Ok(frame) => {
+                standby.config.sent(&agreed);
+                standby.first_update = Some(event_id);
+                fx.push(Effect::Send(id, Frame::Text(frame)));
+            }
+            Err(error) => {
+                fx.push(Effect::Abort(id));
+                self.standby_failed(now, &error, fx);
+            }
+        }
+    }
+
+    // ---- a loss -------------------------------------------------------------------------------
+
+    pub(super) fn down(&mut self, now: Instant, down: &Down, unsent: Unsent, fx: &mut Effects) {
+        let mid_turn = self.is_mid_turn();
+        let verdict = self.link.down(now, down, &self.dialect);
+        self.liveness.stop();
+        let is_asked = verdict.expected || !self.was_open;
+        let error = verdict.error.as_ref().filter(|_| !is_asked);
+        if verdict.why == Kind::Expired {
+            self.rollover.expired(now);
+        }
+        match error {
+            Some(error) if self.rollover.may_recover(error) => {
+                self.lost(now, verdict, mid_turn, fx)
+            }
+            _ => {
+                self.unsent.audio_ms += unsent.audio_ms;
+                self.unsent.commands += unsent.commands;
+                self.conclude(now, verdict, mid_turn, fx);
+            }
+        }
+    }
+
+    fn lost(&mut self, now: Instant, verdict: Verdict, mid_turn: bool, fx: &mut Effects) {
+        let session_id = self.session_id();
+        let (why, close_code, message) = (
+            verdict.why.name(),
+            verdict.close_code,
+            verdict.message.clone(),
+        );
+        let (owed, gone) = self.carry(now, fx);
+        self.overlap.outage(self.options.recovery.audio_ms);
+        self.owed = owed;
+        self.rollover.lost(now, verdict, mid_turn);
+        let cut = gone.into_iter().filter(|g| g.is_wanted).map(|g| g.id);
+        let lost = Lost {
+            session_id,
+            why,
+            close_code,
+            message,
+            cut: cut.collect(),
+        };
+        self.tell(now, Local::Lost(lost), fx);
+        self.change_due(now, fx);
+    }
+
+    fn session_id(&self) -> String {
+        self.config
+            .acknowledged()
+            .id()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Takes what the old link leaves unfinished: commands wait for the new one, answers are over.
+    fn carry(&mut self, now: Instant, fx: &mut Effects) -> (Owed, Vec<Gone>) {
+        let is_awaited = self.responses.is_awaited();
+        let (responses, requests) = (&mut self.responses, &mut self.requests);
+        let gone = responses.carry(|event_id| requests.take(event_id));
+        self.carry_commands(now, fx);
+        for id in gone.iter().map(|gone| gone.id.clone()) {
+            self.end_response(now, id, fx);
+        }
+        fx.extend(self.playout.end_all().into_iter().map(Effect::PlayEnd));
+        if self.barge_in.is_held() {
+            self.barge_in.stop();
+            fx.push(Effect::Hold(false));
+        }
+        let wanted = || gone.iter().filter(|gone| gone.is_wanted);
+        let has_begun = wanted().any(|gone| gone.has_begun);
+        if has_begun {
+            self.overlap.answered();
+        }
+        let is_heard_again = self.overlap.has_turns() && self.config.answers();
+        let owed = match has_begun {
+            _ if self.tools.is_waiting() => Owed::Nothing,
+            true => match self.options.recovery.answer {
+                Answer::GoOn => Owed::Rest,
+                Answer::Silent => Owed::Nothing,
+            },
+            false if is_heard_again => Owed::Nothing,
+            false if is_awaited || wanted().next().is_some() => Owed::Answer,
+            false => Owed::Nothing,
+        };
+        (owed, gone)
+    }
+
+    /// Events that nothing has proven wait for the new link, with those who wait for them.
+    fn carry_commands(&mut self, now: Instant, fx: &mut Effects) {
+        let mut commands: Vec<(Command, Option<Ticket>)> = Vec::new();
+        for (event_id, event) in self.unproven.take(now) {
+            let ticket = match &event {
+                // It waits with the audio before it.
+                ClientEvent::BufferCommit(_) => continue,
+                _ => self.requests.take(&event_id),
+            };
+            match event {
+                // Of the old link's buffer, answers and items nothing is left to take back.
+                ClientEvent::BufferClear(_)
+                | ClientEvent::ResponseCancel(_)
+                | ClientEvent::ItemTruncate(_) => {
+                    self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx)
+                }
+                ClientEvent::ItemDelete(ref e) => {
+                    self.history.remove(&e.item_id);
+                    self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx);
+                }
+                ClientEvent::ItemCreate(mut create) => {
+                    self.tools.reopened(&create.item);
+                    create.previous_item_id = None;
+                    commands.push((Command::Send(ClientEvent::ItemCreate(create)), ticket));
+                }
+                event => commands.push((Command::Send(event), ticket)),
+            }
+        }
+        self.held.put_back(commands);
+    }
+
+    /// Tells that nothing more comes of a response.
+    fn end_response(&mut self, now: Instant, id: String, fx: &mut Effects) {
+        let end = cancelled(id.clone());
+        let origin = Origin::ours(self.at_ms(now));
+        answer(self.requests.proven(&end, None), fx);
+        self.watch.seen(now, &end, 0);
+        self.tools.response_done(&id, false);
+        fx.push(Effect::Emit(Event::wire(end, origin)));
+    }
+
+    /// There will be no other link.
+    fn give_up(&mut self, now: Instant, error: Option<&Error>, fx: &mut Effects) {
+        let Some(outage) = self.rollover.outage() else {
+            return;
+        };
+        let (mut verdict, mid_turn) = (outage.verdict.clone(), outage.mid_turn);
+        let attempts = outage.attempts;
+        if let Some(error) = error.filter(|error| error.retry() == crate::error::Retry::Never) {
+            verdict = Verdict::of_error(error.clone());
+        }
+        let message = format!("{}; {attempts} attempts to go on failed", verdict.message);
+        verdict.message = message;
+        self.conclude(now, verdict, mid_turn, fx);
+    }
+
+    /// The end of the session.
+    pub(super) fn conclude(
+        &mut self,
+        now: Instant,
+        verdict: Verdict,
+        mid_turn: bool,
+        fx: &mut Effects,
+    ) {
+        self.watch.stop();
+        self.unsent.audio_ms += self.overlap.unsent_ms();
+        let (standby, _) = self.rollover.stop();
+        fx.extend(standby.map(Effect::Abort));
+        self.overlap.stop();
+        let held = self.held.abandon();
+        held.add_to(&mut self.unsent);
+        let end = End {
+            who: verdict.who,
+            why: verdict.why,
+            close_code: verdict.close_code,
+            http_status: verdict.http_status,
+            expected: verdict.expected,
+            mid_turn,
+            unsent: self.unsent,
+            message: verdict.message,
+            error: verdict.error,
+        };
+        let error = end.to_error();
+        let failed = |ticket: Ticket| (ticket, Err(error.clone()));
+        answer(held.tickets.into_iter().map(failed), fx);
+        answer(self.requests.abandon(&error), fx);
+        answer(self.responses.abandon().into_iter().map(failed), fx);
+        self.abandon_tools(now, fx);
+        self.barge_in.stop();
+        self.aside.stop();
+        self.unproven = Default::default();
+        self.ended = true;
+        fx.push(Effect::End(end));
+    }
+
+    /// The application closes while there is no link.
+    pub(super) fn close_unlinked(&mut self, now: Instant, verdict: Verdict, fx: &mut Effects) {
+        let mid_turn = self.rollover.outage().is_some_and(|outage| outage.mid_turn);
+        self.conclude(now, verdict, mid_turn, fx);
+    }
+
+    // ---- the change ---------------------------------------------------------------------------
+
+    /// Changes the link as soon as nothing is under way that the old one has to finish.
+    pub(super) fn change_when_quiet(&mut self, now: Instant, fx: &mut Effects) {
+        if self.rollover.is_ready() && !self.link.is_ending() && self.is_quiet(now)
+            || self.rollover.is_ready() && self.rollover.is_recovering()
+        {
+            self.change_link(now, fx);
+        }
+    }
+
+    fn is_quiet(&self, now: Instant) -> bool {
+        let is_busy = self.is_mid_turn()
+            || self.overlap.has_turns()
+            || self.responses.is_awaited()
+            || self.barge_in.is_held()
+            || self.unproven.is_waiting(now)
+            || self.requests.len() > 0;
+        !is_busy
+    }
+
+    fn change_link(&mut self, now: Instant, fx: &mut Effects) {
+        let agreed = self.config.agreed().clone();
+        let old = self.session_id();
+        if !self.rollover.is_recovering() {
+            let (owed, _) = self.carry(now, fx);
+            self.owed = owed;
+            self.hang_up(now, self.link.id(), fx);
+        }
+        let Some((standby, outage)) = self.rollover.change() else {
+            return;
+        };
+        let is_agreed = standby.config.agreed() == &agreed;
+        self.take_link(now, standby);
+        if !is_agreed {
+            let session = agreed;
+            self.post(
+                now,
+                ClientEvent::SessionUpdate(SessionUpdate { session }),
+                fx,
+            );
+        }
+        let told = self.replay(fx);
+        let lost_ms = self.send_again(now, fx);
+        let rolled = Rolled {
+            old,
+            new: self.session_id(),
+            at_ms: self.at_ms(now),
+            gap_ms: outage.as_ref().map_or(0, |o| ms_since(now, o.since)),
+            lost_ms,
+            items: told.items,
+            replayed_tokens: told.tokens,
+            state_restored: told.is_whole,
+            attempts: outage.as_ref().map_or(0, |o| o.attempts),
+        };
+        self.tell_change(now, rolled, outage.as_ref(), fx);
+        for (command, ticket) in self.held.release() {
+            self.command(now, command, ticket, fx);
+        }
+        self.go_on(now, fx);
+        self.ask_owed(now, fx);
+    }
+
+    fn take_link(&mut self, now: Instant, standby: Standby) {
+        self.link = standby.link;
+        self.liveness.heard(now);
+        self.config = standby.config;
+        self.first_update = None;
+        self.turns = Turns::new();
+        self.tracks = Default::default();
+        self.halves = Default::default();
+        let ids = self.history.segments().iter().map(|s| s.item_id.clone());
+        self.restored = ids.collect();
+    }
+
+    /// Lets go of a link that is not needed any more.
+    pub(super) fn hang_up(&mut self, now: Instant, id: LinkId, fx: &mut Effects) {
+        self.rollover
+            .drain(id, until(now, self.options.close_timeout_ms));
+        fx.push(Effect::Hangup(id));
+    }
+
+    /// Tells the new link the conversation.
+    fn replay(&mut self, fx: &mut Effects) -> Told {
+        let segments: Vec<Segment> = self.history.as_heard();
+        let recap = self.ids.next("item_c");
+        let recap_id = recap.clone();
+        let plan = Plan::new(
+            &segments,
+            &self.tools.pairs(),
+            self.dialect.can("assistant_items"),
+            self.rollover.rules().replay_tokens,
+            || recap_id,
+        );
+        self.restored.insert(recap);
+        let (mut items, mut is_whole) = (0, plan.is_whole);
+        for item in plan.items {
+            let create = ClientEvent::ItemCreate(ItemCreate {
+                previous_item_id: None,
+                item,
+            });
+            let event_id = self.ids.next("evt");
+            match self.dialect.encode_client(&create, Some(&event_id)) {
+                Ok(frame) => {
+                    items += 1;
+                    fx.push(Effect::Send(self.link.id(), Frame::Text(frame)));
+                }
+                Err(_) => is_whole = false,
+            }
+        }
+        Told {
+            items,
+            tokens: plan.tokens,
+            is_whole,
+        }
+    }
+
+    /// Sends the audio that the new link needs; returns the milliseconds that were lost.
+    fn send_again(&mut self, now: Instant, fx: &mut Effects) -> u64 {
+        let (pieces, lost_ms, turns) = self.overlap.again(self.config.detects_turns());
+        self.history.forget(&turns);
+        for piece in pieces {
+            match piece {
+                Piece::Audio(audio) => self.append(now, audio, fx),
+                Piece::Commit(event_id) => {
+                    let ticket = self.requests.take(&event_id);
+                    let commit = Command::Send(ClientEvent::BufferCommit(Default::default()));
+                    if let Err(error) = self.send(now, commit, ticket, fx) {
+                        self.settle(now, ticket, Err(error), fx);
+                    }
+                }
+            }
+        }
+        lost_ms
+    }
+
+    fn tell_change(
+        &mut self,
+        now: Instant,
+        rolled: Rolled,
+        outage: Option<&Outage>,
+        fx: &mut Effects,
+    ) {
+        let local = match outage {
+            None => Local::Rolled(rolled),
+            Some(_) => Local::Recovered(rolled),
+        };
+        self.tell(now, local, fx);
+    }
+
+    /// Asks for what a change of link has cut.
+    fn ask_owed(&mut self, now: Instant, fx: &mut Effects) {
+        let owed = std::mem::take(&mut self.owed);
+        if self.responses.is_busy() || self.tools.is_waiting() {
+            return;
+        }
+        match owed {
+            Owed::Nothing => {}
+            Owed::Rest => self.ask(now, GO_ON, fx),
+            Owed::Answer => {
+                let wish = Command::Respond(None, WhenBusy::Merge);
+                if let Err(error) = self.send(now, wish, None, fx) {
+                    self.settle(now, None, Err(error), fx);
+                }
+            }
+        }
+    }
+}
+
+fn ms_since(now: Instant, since: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+}
