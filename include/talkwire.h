@@ -211,6 +211,16 @@
 #define TW_EVENT_CONTEXT_WARNING 1011
 /** `watch.silence`, made by this library: somebody is silent for longer than was allowed. */
 #define TW_EVENT_WATCH_SILENCE 1012
+
+/**
+ * `session.rolled`, made by this library: the session goes on over a new link, by plan and with
+ * nothing lost.
+ */
+#define TW_EVENT_SESSION_ROLLED 1013
+/** `session.lost`, made by this library: the link is lost, and a new one is being made. */
+#define TW_EVENT_SESSION_LOST 1014
+/** `session.recovered`, made by this library: the session goes on over a new link after a loss. */
+#define TW_EVENT_SESSION_RECOVERED 1015
 /** An event this version has no name for; its JSON is reachable. */
 #define TW_EVENT_UNKNOWN 0
 /** `error`. */
