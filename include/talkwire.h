@@ -1308,7 +1308,7 @@ TW_API tw_status tw_tool_fail(struct tw_session *session,
  *
  * The options are a JSON object; what it lacks has a value that suits a telephone call:
  * `uplink` and `downlink` (format of pushes and pulls, `{"type":"audio/pcm","rate":24000}`;
- * `audio/pcma` and `audio/pcmu` are A-law and mu-law), `tracks` (`mono`, `stereo` interleaved, or
+ * `audio/pcma` and `audio/pcmu` are A-law and mu-law, of 8000 Hz or the `rate`), `tracks` (`mono`, `stereo` interleaved, or
  * `two` pushed apart), `send` (`customer`, `agent` or `mix`), `prebuffer_ms` 80, `rebuffer_ms` 60,
  * `ring_ms` 250, `preroll_ms` 5000, `silence_after_ms` 60 and `silence_max_ms` 3000 (silence is sent
  * by the clock when pushes stop), `queue_max_ms` 600000, `latency_ms` 0, `confirm` false,

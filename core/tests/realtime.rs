@@ -56,11 +56,12 @@ fn requests(work: impl FnOnce()) -> u64 {
     ASKED.get()
 }
 
-const FORMATS: [Format; 4] = [
+const FORMATS: [Format; 5] = [
     Format::PCM16_24K,
     Format::Pcm16 { rate_hz: 8_000 },
     Format::Alaw,
     Format::Mulaw,
+    Format::WideAlaw { rate_hz: 44_100 },
 ];
 
 /// Ports of every kind, each with a session that plays, holds, flushes and reads all the time.

@@ -17,8 +17,12 @@ pub fn decode_into(format: Format, bytes: &[u8], samples: &mut Vec<i16>) {
                     .map(|pair| i16::from_le_bytes([pair[0], pair[1]])),
             );
         }
-        Format::Mulaw => samples.extend(bytes.iter().map(|&byte| decode_ulaw(byte))),
-        Format::Alaw => samples.extend(bytes.iter().map(|&byte| decode_alaw(byte))),
+        Format::Mulaw | Format::WideMulaw { .. } => {
+            samples.extend(bytes.iter().map(|&byte| decode_ulaw(byte)));
+        }
+        Format::Alaw | Format::WideAlaw { .. } => {
+            samples.extend(bytes.iter().map(|&byte| decode_alaw(byte)));
+        }
     }
 }
 
@@ -28,8 +32,12 @@ pub fn encode_into(format: Format, samples: &[i16], bytes: &mut Vec<u8>) {
         Format::Pcm16 { .. } => {
             bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()))
         }
-        Format::Mulaw => bytes.extend(samples.iter().map(|&sample| encode_ulaw(sample))),
-        Format::Alaw => bytes.extend(samples.iter().map(|&sample| encode_alaw(sample))),
+        Format::Mulaw | Format::WideMulaw { .. } => {
+            bytes.extend(samples.iter().map(|&sample| encode_ulaw(sample)));
+        }
+        Format::Alaw | Format::WideAlaw { .. } => {
+            bytes.extend(samples.iter().map(|&sample| encode_alaw(sample)));
+        }
     }
 }
 

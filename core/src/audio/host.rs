@@ -45,7 +45,7 @@ pub enum Sent {
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Format of what is pushed. JSON has it as the session does: `{"type":"audio/pcma"}` or
-    /// `{"type":"audio/pcm","rate":8000}`.
+    /// `{"type":"audio/pcm","rate":8000}`; a `rate` of A-law and mu-law may be another than 8000.
     #[serde(deserialize_with = "format")]
     pub uplink: Format,
     /// Format of what is pulled; always mono.
@@ -173,15 +173,16 @@ fn format<'de, D: Deserializer<'de>>(from: D) -> Result<Format, D::Error> {
         rate: Option<u32>,
     }
     let Written { r#type, rate } = Written::deserialize(from)?;
-    let pcm = Format::Pcm16 {
-        rate_hz: rate.unwrap_or(24_000),
-    };
-    let known = [pcm, Format::Alaw, Format::Mulaw];
-    let found = known.into_iter().find(|f| f.wire_name() == r#type);
-    match found {
-        Some(format) if rate.is_none_or(|rate| rate == format.rate_hz()) => Ok(format),
+    match (r#type.as_str(), rate) {
+        ("audio/pcm", rate) => Ok(Format::Pcm16 {
+            rate_hz: rate.unwrap_or(24_000),
+        }),
+        ("audio/pcma", None | Some(8_000)) => Ok(Format::Alaw),
+        ("audio/pcmu", None | Some(8_000)) => Ok(Format::Mulaw),
+        ("audio/pcma", Some(rate_hz)) => Ok(Format::WideAlaw { rate_hz }),
+        ("audio/pcmu", Some(rate_hz)) => Ok(Format::WideMulaw { rate_hz }),
         _ => Err(serde::de::Error::custom(
-            "wanted is audio/pcm with a rate, audio/pcma or audio/pcmu (8000)",
+            "wanted is audio/pcm, audio/pcma or audio/pcmu, with a rate in Hz or its own",
         )),
     }
 }
@@ -193,11 +194,11 @@ mod tests {
     #[test]
     fn json_names_formats_as_the_session_does() {
         let text = r#"{"uplink": {"type": "audio/pcma"}, "tracks": "two", "send": "mix",
-            "downlink": {"type": "audio/pcm", "rate": 16000}, "hold_db": null}"#;
+            "downlink": {"type": "audio/pcmu", "rate": 44100}, "hold_db": null}"#;
         let options = Options::from_json(text).expect("reads");
         let expected = Options {
             uplink: Format::Alaw,
-            downlink: Format::Pcm16 { rate_hz: 16_000 },
+            downlink: Format::WideMulaw { rate_hz: 44_100 },
             tracks: Tracks::Two,
             send: Sent::Mix,
             hold_db: None,
@@ -212,8 +213,8 @@ mod tests {
         for (text, named) in [
             (r#"{"prebufer_ms": 1}"#, "prebufer_ms"),
             (
-                r#"{"uplink": {"type": "audio/pcma", "rate": 16000}}"#,
-                "8000",
+                r#"{"uplink": {"type": "audio/pcma", "rate": 96000}}"#,
+                "96000 Hz",
             ),
             (r#"{"uplink": {"type": "opus"}}"#, "audio/pcm"),
             (

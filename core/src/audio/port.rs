@@ -105,8 +105,8 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
 const fn silence(format: Format) -> u8 {
     match format {
         Format::Pcm16 { .. } => 0,
-        Format::Mulaw => 0xFF,
-        Format::Alaw => 0xD5,
+        Format::Mulaw | Format::WideMulaw { .. } => 0xFF,
+        Format::Alaw | Format::WideAlaw { .. } => 0xD5,
     }
 }
 
@@ -314,7 +314,7 @@ impl Media {
     const fn check_pcm(&self, format: Format) -> Result<(), Kind> {
         match format {
             Format::Pcm16 { .. } => Ok(()),
-            Format::Alaw | Format::Mulaw => Err(Kind::Argument),
+            _ => Err(Kind::Argument),
         }
     }
 

@@ -18,7 +18,7 @@ class CallOptions(TypedDict):
 
     uplink: NotRequired[Mapping[str, Any]]
     """Format of what is pushed, ``{"type": "audio/pcm", "rate": 24000}``; ``audio/pcma`` and
-    ``audio/pcmu`` are A-law and mu-law."""
+    ``audio/pcmu`` are A-law and mu-law, of 8000 Hz or the ``rate``."""
     downlink: NotRequired[Mapping[str, Any]]
     """Format of what is pulled; always mono."""
     tracks: NotRequired[Literal["mono", "stereo", "two"]]

@@ -9,14 +9,22 @@ use crate::audio::numbers::cases;
 use crate::audio::resample::resample;
 
 const PCM_8K: Format = Format::Pcm16 { rate_hz: 8_000 };
-const HOSTS: [Format; 7] = [
+const HOSTS: [Format; 15] = [
     PCM_8K,
     Format::Pcm16 { rate_hz: 16_000 },
     Format::PCM16_24K,
     Format::Pcm16 { rate_hz: 44_100 },
     Format::Pcm16 { rate_hz: 48_000 },
     Format::Alaw,
+    Format::WideAlaw { rate_hz: 16_000 },
+    Format::WideAlaw { rate_hz: 24_000 },
+    Format::WideAlaw { rate_hz: 44_100 },
+    Format::WideAlaw { rate_hz: 48_000 },
     Format::Mulaw,
+    Format::WideMulaw { rate_hz: 16_000 },
+    Format::WideMulaw { rate_hz: 24_000 },
+    Format::WideMulaw { rate_hz: 44_100 },
+    Format::WideMulaw { rate_hz: 48_000 },
 ];
 const WIRES: [Format; 4] = [Format::PCM16_24K, PCM_8K, Format::Alaw, Format::Mulaw];
 
