@@ -82,6 +82,7 @@ impl Calls {
             ] {
                 let mut options = Options::default().with_format(format);
                 (options.tracks, options.hold_db) = (tracks, hold_db);
+                options.comfort_noise_dbfs = hold_db.map(|_| -50.0);
                 let (port, media) = open(options).expect("good options");
                 ports.push(port);
                 medias.push(Arc::new(media));

@@ -41,6 +41,15 @@ pub fn encode_into(format: Format, samples: &[i16], bytes: &mut Vec<u8>) {
     }
 }
 
+/// The bytes of one sample; a format with one byte has it first. Takes no memory.
+pub(super) fn encode_one(format: Format, sample: i16) -> [u8; 2] {
+    match format {
+        Format::Pcm16 { .. } => sample.to_le_bytes(),
+        Format::Mulaw | Format::WideMulaw { .. } => [encode_ulaw(sample), 0],
+        Format::Alaw | Format::WideAlaw { .. } => [encode_alaw(sample), 0],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

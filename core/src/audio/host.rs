@@ -76,6 +76,9 @@ pub struct Options {
     pub confirm: bool,
     /// How much quieter the agent is while an interruption is considered; `null` pauses it.
     pub hold_db: Option<f32>,
+    /// Noise where a pull has no sound to give, so that the line does not seem dead: its level in
+    /// dBFS, -70 to -30; `null` is silence. It is neither counted as sound nor told as heard.
+    pub comfort_noise_dbfs: Option<f32>,
     /// How often the session looks at the rings.
     pub tick_ms: u32,
     /// How often when nothing was pushed or played for a second; a push after a pause may wait so
@@ -100,6 +103,7 @@ impl Default for Options {
             latency_ms: 0,
             confirm: false,
             hold_db: Some(18.0),
+            comfort_noise_dbfs: None,
             tick_ms: 20,
             idle_tick_ms: 100,
         }
@@ -148,6 +152,11 @@ impl Options {
             (
                 self.hold_db.is_none_or(|db| (0.0..=96.0).contains(&db)),
                 "hold_db is 0 to 96",
+            ),
+            (
+                self.comfort_noise_dbfs
+                    .is_none_or(|dbfs| (-70.0..=-30.0).contains(&dbfs)),
+                "comfort_noise_dbfs is -70 to -30",
             ),
             (
                 self.tracks != Tracks::Mono || self.send == Sent::Customer,
@@ -224,6 +233,7 @@ mod tests {
             (r#"{"ring_ms": 100}"#, "ring_ms"),
             (r#"{"tick_ms": 1}"#, "tick_ms"),
             (r#"{"hold_db": -3}"#, "hold_db"),
+            (r#"{"comfort_noise_dbfs": -20}"#, "comfort_noise_dbfs"),
             (r#"{"send": "agent"}"#, "customer"),
             (r#"{"preroll_ms": 100000}"#, "preroll_ms"),
         ] {

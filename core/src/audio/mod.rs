@@ -27,6 +27,7 @@ pub mod mix;
 pub mod port;
 pub mod resample;
 mod ring;
+mod sound;
 mod uplink;
 pub mod vad;
 pub mod wav;

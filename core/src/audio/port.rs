@@ -14,6 +14,7 @@ use super::downlink::Downlink;
 use super::format::Format;
 pub use super::host::{Options, Sent, Track, Tracks};
 use super::ring::{Device, Hold, Play, Pull, Push, Pushed, Sound, State, Words};
+use super::sound::{Quiet, silence};
 use super::uplink::{Lane, Uplink};
 use super::words::{Counter, Solo};
 use crate::error::{Kind, Result};
@@ -91,7 +92,7 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
         words: words.clone(),
         sound: Sound {
             sample_bytes: host.sample_bytes(),
-            silence: silence(host),
+            quiet: Quiet::new(host, options.comfort_noise_dbfs),
             hold: hold(host, options.hold_db),
         },
         prebuffer,
@@ -100,14 +101,6 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
         state: State::Waits { until: prebuffer },
     };
     (play, pull)
-}
-
-const fn silence(format: Format) -> u8 {
-    match format {
-        Format::Pcm16 { .. } => 0,
-        Format::Mulaw | Format::WideMulaw { .. } => 0xFF,
-        Format::Alaw | Format::WideAlaw { .. } => 0xD5,
-    }
 }
 
 fn hold(format: Format, db: Option<f32>) -> Hold {
@@ -249,7 +242,7 @@ impl Media {
     }
 
     /// Fills `out` with what the agent says, whole samples; any number of them. Returns how many are
-    /// sound; the others, at the end, are silence. Real-time safe.
+    /// sound; the others, at the end, are silence or comfort noise. Real-time safe.
     ///
     /// After the end of the session what is in the ring still comes, then [`Kind::Closed`]; `out` is
     /// filled with silence on any error.
@@ -262,7 +255,10 @@ impl Media {
         // Looked at before: what was written before the end is pulled first.
         let is_over = self.is_over();
         match self.pull.with(|pull| pull.pull(out)) {
-            Some(0) if is_over => Err(Kind::Closed),
+            Some(0) if is_over => {
+                out.fill(silence);
+                Err(Kind::Closed)
+            }
             Some(samples) => Ok(samples),
             None => {
                 out.fill(silence);
@@ -290,25 +286,33 @@ impl Media {
     pub fn pull_samples(&self, out: &mut [i16]) -> Result<usize, Kind> {
         out.fill(0);
         self.check_pcm(self.downlink)?;
-        let mut given = 0;
+        let (mut given, mut wanted) = (0, 0);
         let mut block = [0; BLOCK_BYTES];
         for part in out.chunks_mut(BLOCK_BYTES / 2) {
             let bytes = block.get_mut(..2 * part.len()).unwrap_or_default();
-            let now = match self.pull(bytes) {
+            // Sound that comes meanwhile must not follow silence in one pull.
+            let pulled = match given < wanted {
+                true => self.pad(bytes),
+                false => self.pull(bytes),
+            };
+            given += match pulled {
                 Err(Kind::Closed) if given > 0 => return Ok(given),
                 result => result?,
             };
+            wanted += part.len();
             for (to, from) in part.iter_mut().zip(bytes.chunks_exact(2)) {
                 if let [low, high] = from {
                     *to = i16::from_le_bytes([*low, *high]);
                 }
             }
-            given += now;
-            if now < part.len() {
-                return Ok(given);
-            }
         }
         Ok(given)
+    }
+
+    /// The end of a pull that has no more sound to give.
+    fn pad(&self, bytes: &mut [u8]) -> Result<usize, Kind> {
+        let padded = self.pull.with(|pull| pull.pad(bytes));
+        padded.map(|()| 0).ok_or(Kind::Busy)
     }
 
     const fn check_pcm(&self, format: Format) -> Result<(), Kind> {

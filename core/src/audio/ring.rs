@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use rtrb::{Consumer, Producer};
 
+use super::sound::Quiet;
 use super::words::{Counter, Cursor, Word};
 
 /// What the two ends of the downlink tell each other.
@@ -81,8 +82,7 @@ impl Push {
 /// How the downlink sounds when it does not play at full level.
 pub(super) struct Sound {
     pub sample_bytes: usize,
-    /// Every byte of silence.
-    pub silence: u8,
+    pub quiet: Quiet,
     pub hold: Hold,
 }
 
@@ -146,9 +146,15 @@ impl Pull {
         if is_held {
             self.sound.quieten(sound);
         }
-        self.sound.silence(rest);
+        self.sound.quiet.fill(rest);
         self.count(given as u64, wanted as u64);
         given
+    }
+
+    /// Fills `out` with silence that belongs to the pull before.
+    pub(super) fn pad(&mut self, out: &mut [u8]) {
+        self.sound.quiet.fill(out);
+        self.count(0, (out.len() / self.sound.sample_bytes) as u64);
     }
 
     /// Lets go of what was cut.
@@ -226,10 +232,6 @@ fn copy(to: &mut [u8], from: &[u8]) {
 }
 
 impl Sound {
-    fn silence(&self, out: &mut [u8]) {
-        out.fill(self.silence);
-    }
-
     fn quieten(&self, out: &mut [u8]) {
         match &self.hold {
             Hold::Pause => {}

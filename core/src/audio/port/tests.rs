@@ -610,6 +610,61 @@ fn samples_and_bytes_are_two_ways_to_the_same() {
 }
 
 #[test]
+fn noise_fills_every_gap_and_is_never_taken_for_sound() {
+    for format in [PCM_8K, Format::Alaw, Format::Mulaw] {
+        let (mut port, media) = ports(Options {
+            comfort_noise_dbfs: Some(-45.0),
+            hold_db: None,
+            ..host(format)
+        });
+        let is_noise = |bytes: &[u8]| (rms_dbfs(&decode(format, bytes)) + 45.0).abs() < 1.0;
+        let said = encode(format, &noise(800, 3));
+        let (before, given) = pull(&media, 800);
+        assert!(given == 0 && is_noise(&before), "before the first sound");
+        port.play(1, said.clone().into(), format);
+        port.top_up();
+        let (dry, given) = pull(&media, 1_600);
+        let (sound, rest) = dry.split_at(said.len());
+        assert_eq!((given, sound), (800, &said[..]));
+        assert!(is_noise(rest), "after it ran dry");
+        port.play(1, said.clone().into(), format);
+        port.play_end(1);
+        port.top_up();
+        port.hold(true);
+        let (paused, given) = pull(&media, 800);
+        assert!(given == 0 && is_noise(&paused), "while it is paused");
+        port.hold(false);
+        assert_eq!(pull_all(&mut port, &media, &[160]), said);
+        assert_eq!(port.heard(), [(1, 1_600)]);
+        let stats = media.stats();
+        assert_eq!(
+            (stats.pulled, stats.silence),
+            (1_600, 800 + 800 + 800 + 160)
+        );
+    }
+}
+
+#[test]
+fn a_pull_of_samples_has_noise_to_its_end() {
+    let (mut port, media) = ports(Options {
+        comfort_noise_dbfs: Some(-45.0),
+        ..host(PCM_8K)
+    });
+    port.play(1, encode(PCM_8K, &noise(100, 3)).into(), PCM_8K);
+    port.play_end(1);
+    port.top_up();
+    let mut out = vec![0; 3_300];
+    assert_eq!(media.pull_samples(&mut out), Ok(100));
+    for part in out[100..].chunks(800) {
+        assert!((rms_dbfs(part) + 45.0).abs() < 1.0);
+    }
+    assert_eq!(media.stats().silence, 3_200);
+    drop(port);
+    assert_eq!(media.pull_samples(&mut out), Err(Kind::Closed));
+    assert_eq!(out, vec![0; 3_300]);
+}
+
+#[test]
 fn what_waits_is_still_heard_when_the_session_is_gone() {
     let (mut port, media) = ports(host(PCM_8K));
     port.play(1, encode(PCM_8K, &[5; 800]).into(), PCM_8K);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rtrb::RingBuffer;
 
 use super::*;
+use crate::audio::format::Format;
 use crate::audio::numbers::cases;
 
 const CAPACITY: usize = 64;
@@ -14,7 +15,7 @@ fn downlink(prebuffer: u64) -> (Play, Pull) {
     let words = Arc::new(Words::new());
     let sound = Sound {
         sample_bytes: 2,
-        silence: 0,
+        quiet: Quiet::new(Format::PCM16_24K, None),
         hold: Hold::Quieter(1 << 14),
     };
     let play = Play {
