@@ -50,6 +50,32 @@ pub(super) fn encode_one(format: Format, sample: i16) -> [u8; 2] {
     }
 }
 
+/// Multiplies each sample of `bytes`, in their order, by what `gain` says, in 1/32768; at most that
+/// much. Takes no memory.
+pub(super) fn scale(format: Format, bytes: &mut [u8], mut gain: impl FnMut() -> i32) {
+    let mut scaled = |sample: i16| ((i32::from(sample) * gain()) >> 15) as i16;
+    match format {
+        Format::Pcm16 { .. } => {
+            for pair in bytes.chunks_exact_mut(2) {
+                if let [low, high] = pair {
+                    let sample = scaled(i16::from_le_bytes([*low, *high]));
+                    [*low, *high] = sample.to_le_bytes();
+                }
+            }
+        }
+        Format::Mulaw | Format::WideMulaw { .. } => {
+            for byte in bytes {
+                *byte = encode_ulaw(scaled(decode_ulaw(*byte)));
+            }
+        }
+        Format::Alaw | Format::WideAlaw { .. } => {
+            for byte in bytes {
+                *byte = encode_alaw(scaled(decode_alaw(*byte)));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

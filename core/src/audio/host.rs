@@ -76,6 +76,9 @@ pub struct Options {
     pub confirm: bool,
     /// How much quieter the agent is while an interruption is considered; `null` pauses it.
     pub hold_db: Option<f32>,
+    /// How long a sound takes to become quiet when it is cut or held, and to come back after a hold:
+    /// a step would click. A cut is silent within one pull all the same, as no fade outlasts it.
+    pub fade_ms: u32,
     /// Noise where a pull has no sound to give, so that the line does not seem dead: its level in
     /// dBFS, -70 to -30; `null` is silence. It is neither counted as sound nor told as heard.
     pub comfort_noise_dbfs: Option<f32>,
@@ -103,6 +106,7 @@ impl Default for Options {
             latency_ms: 0,
             confirm: false,
             hold_db: Some(18.0),
+            fade_ms: 5,
             comfort_noise_dbfs: None,
             tick_ms: 20,
             idle_tick_ms: 100,
@@ -153,6 +157,7 @@ impl Options {
                 self.hold_db.is_none_or(|db| (0.0..=96.0).contains(&db)),
                 "hold_db is 0 to 96",
             ),
+            (self.fade_ms <= 50, "fade_ms is at most 50"),
             (
                 self.comfort_noise_dbfs
                     .is_none_or(|dbfs| (-70.0..=-30.0).contains(&dbfs)),
@@ -233,6 +238,7 @@ mod tests {
             (r#"{"ring_ms": 100}"#, "ring_ms"),
             (r#"{"tick_ms": 1}"#, "tick_ms"),
             (r#"{"hold_db": -3}"#, "hold_db"),
+            (r#"{"fade_ms": 60}"#, "fade_ms"),
             (r#"{"comfort_noise_dbfs": -20}"#, "comfort_noise_dbfs"),
             (r#"{"send": "agent"}"#, "customer"),
             (r#"{"preroll_ms": 100000}"#, "preroll_ms"),

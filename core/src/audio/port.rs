@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rtrb::RingBuffer;
 
-use super::codec;
 use super::downlink::Downlink;
 use super::format::Format;
 pub use super::host::{Options, Sent, Track, Tracks};
-use super::ring::{Device, Hold, Play, Pull, Push, Pushed, Sound, State, Words};
-use super::sound::{Quiet, silence};
+use super::ring::{Device, Play, Pull, Push, Pushed, State, Words};
+use super::sound::{Level, Quiet, silence};
 use super::uplink::{Lane, Uplink};
 use super::words::{Counter, Solo};
 use crate::error::{Kind, Result};
@@ -90,33 +89,16 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
     let pull = Pull {
         ring,
         words: words.clone(),
-        sound: Sound {
-            sample_bytes: host.sample_bytes(),
-            quiet: Quiet::new(host, options.comfort_noise_dbfs),
-            hold: hold(host, options.hold_db),
-        },
+        sample_bytes: host.sample_bytes(),
+        quiet: Quiet::new(host, options.comfort_noise_dbfs),
+        level: Level::new(host, options.hold_db, samples_of(options.fade_ms)),
         prebuffer,
         rebuffer: samples_of(options.rebuffer_ms),
         front: 0,
         state: State::Waits { until: prebuffer },
+        is_sounding: false,
     };
     (play, pull)
-}
-
-fn hold(format: Format, db: Option<f32>) -> Hold {
-    let Some(db) = db else { return Hold::Pause };
-    let gain = 10f32.powf(-db / 20.0);
-    if let Format::Pcm16 { .. } = format {
-        return Hold::Quieter((gain * 32768.0) as i32);
-    }
-    let all: Vec<u8> = (0..=255).collect();
-    let (mut samples, mut bytes) = (Vec::new(), Vec::new());
-    codec::decode_into(format, &all, &mut samples);
-    for sample in &mut samples {
-        *sample = (f32::from(*sample) * gain) as i16;
-    }
-    codec::encode_into(format, &samples, &mut bytes);
-    Hold::Mapped(bytes.try_into().expect("one byte for each of 256"))
 }
 
 /// What both ends see.
@@ -505,7 +487,7 @@ impl Port {
         heard
     }
 
-    /// Drops all that waits to be heard: the next pull is silent. Returns the parts of which
+    /// Drops all that waits to be heard: the next pull fades out and is silent. Returns the parts of which
     /// something was left, each with what was heard of it.
     pub fn flush(&mut self) -> Vec<(u64, u64)> {
         self.is_touched = true;

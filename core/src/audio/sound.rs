@@ -1,4 +1,5 @@
-//! How the downlink sounds where nothing is said: silence, or noise that says that the line lives.
+//! How the downlink sounds where nothing is said (silence, or noise that says that the line lives) and
+//! where it is made quieter, which is done by and by: a step in the level of a sound is a click.
 //! Media threads call it, so it takes no lock, no memory and no time from the system.
 
 use super::codec;
@@ -71,6 +72,90 @@ impl Noise {
         for (to, from) in sample.iter_mut().zip(bytes) {
             *to = from;
         }
+    }
+}
+
+/// A gain that changes nothing.
+const UNITY: i32 = 1 << 15;
+
+/// How loud the sound is, in 1/32768: all of it, less while it is held, and what lies between them
+/// for the length of a fade.
+pub(super) struct Level {
+    format: Format,
+    /// Of what is held; nothing where it stands still.
+    held: Option<i32>,
+    /// By how much the gain may change from one sample to the next.
+    step: i32,
+    fade_samples: u64,
+    /// Of the sample that was given last.
+    now: i32,
+}
+
+impl Level {
+    /// What is held is quieter by `hold_db`, or stands still.
+    pub(super) fn new(format: Format, hold_db: Option<f32>, fade_samples: u64) -> Self {
+        let held = hold_db.map(|db| (10f32.powf(-db / 20.0) * UNITY as f32) as i32);
+        let step = u64::from(UNITY.unsigned_abs()).div_ceil(fade_samples.max(1));
+        Self {
+            format,
+            held,
+            step: step as i32,
+            fade_samples,
+            now: UNITY,
+        }
+    }
+
+    /// The longest fade, in samples.
+    pub(super) const fn fade_samples(&self) -> u64 {
+        self.fade_samples
+    }
+
+    /// Nothing sounded just before: there is nothing to fade from.
+    pub(super) fn begin(&mut self, is_held: bool) {
+        if is_held {
+            self.now = self.now.min(self.held.unwrap_or(0));
+        }
+    }
+
+    /// How many of `wanted` samples may be given: what stands still gives what its fade needs.
+    pub(super) fn most(&self, wanted: u64, is_held: bool) -> u64 {
+        if !is_held || self.held.is_some() {
+            return wanted;
+        }
+        let left = (self.now + self.step - 1) / self.step;
+        match self.fade_samples {
+            0 => 0,
+            _ => wanted.min(u64::from(left.unsigned_abs())),
+        }
+    }
+
+    /// Gives whole samples their level.
+    pub(super) fn apply(&mut self, out: &mut [u8], is_held: bool) {
+        let target = match is_held {
+            true => self.held.unwrap_or(0),
+            false => UNITY,
+        };
+        if self.now == target && target == UNITY {
+            return;
+        }
+        codec::scale(self.format, out, || {
+            self.now = match self.now < target {
+                true => (self.now + self.step).min(target),
+                false => (self.now - self.step).max(target),
+            };
+            self.now
+        });
+    }
+
+    /// Lets whole samples, the last of a sound, fade to nothing.
+    pub(super) fn fade_out(&mut self, out: &mut [u8]) {
+        let samples = (out.len() / self.format.sample_bytes()) as i64;
+        let (from, mut left) = (i64::from(self.now), samples);
+        codec::scale(self.format, out, || {
+            left -= 1;
+            (from * left / samples.max(1)) as i32
+        });
+        self.now = UNITY;
     }
 }
 

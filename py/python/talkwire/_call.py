@@ -45,6 +45,8 @@ class CallOptions(TypedDict):
     """Whether ``played`` and not the pull is what counts as heard."""
     hold_db: NotRequired[float | None]
     """How much quieter the agent is while an interruption is considered; None pauses it."""
+    fade_ms: NotRequired[int]
+    """How long a sound takes to become quiet when it is cut or held, and to come back."""
     comfort_noise_dbfs: NotRequired[float | None]
     """Noise instead of silence where there is no sound: its level, -70 to -30; None is silence."""
     tick_ms: NotRequired[int]
