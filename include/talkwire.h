@@ -1313,7 +1313,8 @@ TW_API tw_status tw_tool_fail(struct tw_session *session,
  * `ring_ms` 250, `preroll_ms` 5000, `silence_after_ms` 60 and `silence_max_ms` 3000 (silence is sent
  * by the clock when pushes stop), `queue_max_ms` 600000, `latency_ms` 0, `confirm` false,
  * `hold_db` 18 (null: paused), `fade_ms` 5 (of what is cut or held), `comfort_noise_dbfs` null (-70
- * to -30: noise instead of silence), `tick_ms` 20, `idle_tick_ms` 100.
+ * to -30: noise instead of silence), `echo_gate` null (`{"erl_db":12,"tail_ms":200,"mute":true}`:
+ * what is weaker than the agent by so much is its echo, no interruption, and muted), `tick_ms` 20, `idle_tick_ms` 100.
  *
  * @param session  the session
  * @param options  JSON object, or NULL

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::audio::format::Format;
 use crate::audio::port::Media;
 pub use crate::audio::port::{
-    Options as CallOptions, Position, Sent, Stats as CallStats, Track, Tracks,
+    EchoGate, Options as CallOptions, Position, Sent, Stats as CallStats, Track, Tracks,
 };
 use crate::error::Kind;
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::echo::EchoGate;
 use super::format::{Format, check_rate};
 use crate::error::{Error, Kind, Result};
 
@@ -76,6 +77,8 @@ pub struct Options {
     pub confirm: bool,
     /// How much quieter the agent is while an interruption is considered; `null` pauses it.
     pub hold_db: Option<f32>,
+    /// Keeps the agent's echo from being taken for the customer; `null` takes all for the customer.
+    pub echo_gate: Option<EchoGate>,
     /// How long a sound takes to become quiet when it is cut or held, and to come back after a hold:
     /// a step would click. A cut is silent within one pull all the same, as no fade outlasts it.
     pub fade_ms: u32,
@@ -106,6 +109,7 @@ impl Default for Options {
             latency_ms: 0,
             confirm: false,
             hold_db: Some(18.0),
+            echo_gate: None,
             fade_ms: 5,
             comfort_noise_dbfs: None,
             tick_ms: 20,
@@ -156,6 +160,12 @@ impl Options {
             (
                 self.hold_db.is_none_or(|db| (0.0..=96.0).contains(&db)),
                 "hold_db is 0 to 96",
+            ),
+            (
+                self.echo_gate.is_none_or(|gate| {
+                    (0.0..=60.0).contains(&gate.erl_db) && gate.tail_ms <= 2_000
+                }),
+                "erl_db of echo_gate is 0 to 60, its tail_ms at most 2000",
             ),
             (self.fade_ms <= 50, "fade_ms is at most 50"),
             (
@@ -238,6 +248,8 @@ mod tests {
             (r#"{"ring_ms": 100}"#, "ring_ms"),
             (r#"{"tick_ms": 1}"#, "tick_ms"),
             (r#"{"hold_db": -3}"#, "hold_db"),
+            (r#"{"echo_gate": {"erl_db": 90}}"#, "erl_db"),
+            (r#"{"echo_gate": {"tail": 9}}"#, "tail"),
             (r#"{"fade_ms": 60}"#, "fade_ms"),
             (r#"{"comfort_noise_dbfs": -20}"#, "comfort_noise_dbfs"),
             (r#"{"send": "agent"}"#, "customer"),

@@ -19,6 +19,7 @@
 pub mod codec;
 mod downlink;
 pub mod dtmf;
+mod echo;
 pub mod format;
 pub mod framer;
 mod host;

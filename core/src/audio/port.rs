@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rtrb::RingBuffer;
 
 use super::downlink::Downlink;
+pub use super::echo::EchoGate;
 use super::format::Format;
 pub use super::host::{Options, Sent, Track, Tracks};
 use super::ring::{Device, Play, Pull, Push, Pushed, State, Words};
@@ -64,7 +65,12 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
     };
     let port = Port {
         uplink: Uplink::new(&options, lanes),
-        downlink: Downlink::new(options.downlink, play, options.queue_max_ms),
+        downlink: Downlink::new(
+            options.downlink,
+            play,
+            options.queue_max_ms,
+            options.echo_gate.is_some(),
+        ),
         is_touched: true,
         active: None,
         options,
@@ -423,6 +429,11 @@ impl Port {
     /// Takes what was pushed so far; while the session is not open, only the newest sound is kept.
     pub fn listen(&mut self, now: Instant, is_open: bool) {
         self.uplink.listen(now, is_open);
+        let latency = self.shared.latency_ms.load(Ordering::Acquire);
+        if let Some(gate) = &mut self.uplink.gate {
+            let pulled_dbfs = self.downlink.pulled_dbfs();
+            gate.look(now, pulled_dbfs, Duration::from_millis(latency));
+        }
         self.is_touched |= self.uplink.is_busy(now);
         self.tell_uplink();
     }
@@ -442,6 +453,12 @@ impl Port {
         let bytes = self.uplink.captured(now, wire);
         self.tell_uplink();
         bytes
+    }
+
+    /// Whether, if that has changed since the last call, what was captured lately is nothing but an
+    /// echo of the agent. Without a gate it never is.
+    pub fn echo(&mut self) -> Option<bool> {
+        self.uplink.gate.as_mut()?.change()
     }
 
     /// All that is left to be sent, with the last part of a frame: the host is gone.

@@ -40,6 +40,7 @@ impl Attached {
         while let Some(audio) = wire.and_then(|wire| self.port.captured(now, wire)) {
             inputs.push(Input::Captured(audio));
         }
+        inputs.extend(self.port.echo().map(Input::Echo));
         self.port.top_up();
         // Counted from when it was due, so that looking takes no time; but never to catch up.
         let pause = self.port.pause(now);

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+class EchoGate(TypedDict):
+    """How an echo of the agent is told from the customer."""
+
+    erl_db: NotRequired[float]
+    """How much weaker the echo is than what was pulled, at least, in dB (12)."""
+    tail_ms: NotRequired[int]
+    """How long it lingers after the latency of the device (200)."""
+    mute: NotRequired[bool]
+    """Whether the server gets silence instead of it (true), or only no interruption is made of it."""
+
+
 class CallOptions(TypedDict):
     """How a host gives and takes sound; each has a default that suits a telephone call."""
 
@@ -45,6 +56,8 @@ class CallOptions(TypedDict):
     """Whether ``played`` and not the pull is what counts as heard."""
     hold_db: NotRequired[float | None]
     """How much quieter the agent is while an interruption is considered; None pauses it."""
+    echo_gate: NotRequired[EchoGate | None]
+    """Keeps the agent's echo from being taken for the customer."""
     fade_ms: NotRequired[int]
     """How long a sound takes to become quiet when it is cut or held, and to come back."""
     comfort_noise_dbfs: NotRequired[float | None]

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::f64::consts::TAU;
 
 use proptest::prelude::*;
@@ -699,6 +700,53 @@ fn samples_and_bytes_are_two_ways_to_the_same() {
     assert_eq!(media.pull_samples(&mut out), Ok(2_000));
     assert_eq!(out[..2_000], samples);
     assert_eq!(out[2_000..], [0; 100]);
+}
+
+#[test]
+fn the_echo_of_the_agent_does_not_reach_the_server_and_a_louder_voice_does() {
+    for mute in [true, false] {
+        let gate = EchoGate {
+            mute,
+            ..EchoGate::default()
+        };
+        let (mut port, media) = ports(Options {
+            echo_gate: Some(gate),
+            ..host(Format::Alaw)
+        });
+        port.play(
+            1,
+            encode(Format::Alaw, &noise(16_000, 5)).into(),
+            Format::Alaw,
+        );
+        port.play_end(1);
+        let (start, mut echoes, mut told) = (Instant::now(), VecDeque::new(), Vec::new());
+        // What is pulled comes back 100 ms later and 20 dB weaker; in the second second somebody speaks.
+        for tick in 0..150 {
+            port.top_up();
+            echoes.push_back(decode(Format::Alaw, &pull(&media, 160).0));
+            let is_voice = (50..60).contains(&tick);
+            let scale = if is_voice { 2 } else { 10 };
+            let echo = if tick < 5 {
+                vec![0; 160]
+            } else {
+                echoes.pop_front().expect("pulled")
+            };
+            let said: Vec<i16> = echo.iter().map(|sample| sample / scale).collect();
+            media
+                .push(Track::Customer, &encode(Format::Alaw, &said))
+                .expect("open");
+            let sent = decode(PCM_8K, &captured(&mut port, start + ms(20 * tick), PCM_8K));
+            told.extend(port.echo().map(|is_echo| (tick, is_echo)));
+            let is_silent = rms_dbfs(&sent) <= -60.0;
+            let hang = (60..70).contains(&tick);
+            if (7..104).contains(&tick) && !hang {
+                assert_eq!(is_silent, mute && !is_voice, "{tick}: {}", rms_dbfs(&sent));
+            }
+        }
+        assert_eq!(told.first(), Some(&(0, true)));
+        assert_eq!(told.get(1), Some(&(50, false)));
+        assert!(matches!(told.get(2), Some((90, true))), "{told:?}");
+    }
 }
 
 #[test]
