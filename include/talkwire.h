@@ -1354,7 +1354,8 @@ TW_API tw_status tw_call_push(struct tw_call *call,
 
 /**
  * Fills a buffer with what the agent says; what is not sound, at its end, is silence or comfort
- * noise. For real-time threads. After the end of the session what is in the ring still comes.
+ * noise. For real-time threads. After the end of the session what was received still comes, if it is
+ * pulled and the end was not asked for; else what is in the ring.
  *
  * @param call  the port
  * @param out   room for whole samples in the format of the downlink, any number of them

@@ -125,6 +125,22 @@ impl Downlink {
         self.queue.push_back(Piece::End(part));
     }
 
+    /// Nothing more comes at all: what was received of the last part is all of it.
+    pub(super) fn end(&mut self) {
+        let last = self.queue.iter().rev().find_map(|piece| match piece {
+            Piece::Sound(part, ..) => Some(*part),
+            Piece::End(_) => None,
+        });
+        if let Some(part) = last.or_else(|| self.open_part()) {
+            self.play_end(part);
+        }
+    }
+
+    /// Whether all of it is in the ring.
+    pub(super) fn is_written(&self) -> bool {
+        self.queue.is_empty() && self.pending.is_empty() && !self.is_end
+    }
+
     /// Converts and writes as much as the ring has room for, within a bound: a host that pulls without
     /// end would else never let its session do anything else.
     pub(super) fn top_up(&mut self) {

@@ -115,6 +115,8 @@ struct Shared {
     latency_ms: AtomicU64,
     /// Pulled samples that the host knows to have arrived, where it tells.
     confirmed: AtomicU64,
+    /// The session is over: it takes nothing more.
+    is_ended: AtomicBool,
     /// The session let go of its end.
     is_closed: AtomicBool,
     /// The host let go of its end.
@@ -142,6 +144,7 @@ impl Shared {
             pushed: Default::default(),
             latency_ms: AtomicU64::new(latency_ms),
             confirmed: AtomicU64::new(0),
+            is_ended: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             is_detached: AtomicBool::new(false),
             wants_flush: AtomicBool::new(false),
@@ -223,7 +226,7 @@ impl Media {
             (Track::Agent, Some(agent)) => agent,
             (Track::Agent, None) => return Err(Kind::Argument),
         };
-        if self.is_over() {
+        if !self.is_live() {
             return Err(Kind::Closed);
         }
         push.with(|push| push.push(bytes)).ok_or(Kind::Busy)
@@ -232,8 +235,9 @@ impl Media {
     /// Fills `out` with what the agent says, whole samples; any number of them. Returns how many are
     /// sound; the others, at the end, are silence or comfort noise. Real-time safe.
     ///
-    /// After the end of the session what is in the ring still comes, then [`Kind::Closed`]; `out` is
-    /// filled with silence on any error.
+    /// After the end of the session what was received still comes, if the application did not ask for
+    /// the end, else what is in the ring; then [`Kind::Closed`]. `out` is filled with silence on any
+    /// error.
     pub fn pull(&self, out: &mut [u8]) -> Result<usize, Kind> {
         let silence = silence(self.downlink);
         if !out.len().is_multiple_of(self.downlink.sample_bytes()) {
@@ -310,9 +314,9 @@ impl Media {
         }
     }
 
-    /// Whether both ends are there.
+    /// Whether there is a session at the other end.
     pub fn is_live(&self) -> bool {
-        !self.is_over()
+        !self.is_over() && !self.shared.is_ended.load(Ordering::Acquire)
     }
 
     fn is_over(&self) -> bool {
@@ -482,6 +486,23 @@ impl Port {
     pub fn play_end(&mut self, part: u64) {
         self.is_touched = true;
         self.downlink.play_end(part);
+    }
+
+    /// The session is over: nothing is taken any more, and nothing more is played.
+    pub fn end(&mut self) {
+        self.shared.is_ended.store(true, Ordering::Release);
+        self.downlink.hold(false);
+        self.downlink.end();
+    }
+
+    /// Whether all that was played is in the ring, from where it is pulled without this end.
+    pub fn is_written(&self) -> bool {
+        self.downlink.is_written()
+    }
+
+    /// Samples that were given to pulls as sound.
+    pub fn pulled(&self) -> u64 {
+        self.shared.words.pulled.get()
     }
 
     /// Converts as much as the ring has room for.

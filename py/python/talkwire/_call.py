@@ -121,8 +121,8 @@ class Call:
 
     def pull(self, samples: int) -> tuple[bytes, int]:
         """So many samples of what the agent says, and how many of them are sound; the others, at
-        the end, are silence. After the end of the session what is in the ring still comes, then
-        ConnectionClosed."""
+        the end, are silence. After the end of the session what was received still comes, if the
+        end was not asked for, else what is in the ring; then ConnectionClosed."""
         _process.check(self._born)
         return self._native.pull(samples)
 

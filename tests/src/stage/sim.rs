@@ -17,7 +17,7 @@ use talkwire_core::wire::client::Append;
 use talkwire_core::{Error, Kind, Settings, Unsent};
 use talkwire_server::{Clock, Knock, Peer, PeerEffect, PeerEffects, PeerInput, Plan};
 
-use super::caller::Caller;
+use super::caller::{Caller, Habits};
 use super::{FRAME_MS, Speaker, config, end, input_format, is_event, options, seen};
 use crate::flow::{End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
 
@@ -46,6 +46,7 @@ pub struct Sim {
     crowd: u32,
     tickets: u64,
     caller: Option<Caller>,
+    habits: Habits,
 }
 
 /// What is at the other end.
@@ -99,7 +100,15 @@ impl Sim {
             crowd: 0,
             tickets: 0,
             caller: None,
+            habits: Habits::default(),
         })
+    }
+
+    /// A world whose caller has these habits.
+    #[must_use]
+    pub fn with_habits(mut self, habits: Habits) -> Self {
+        self.habits = habits;
+        self
     }
 
     /// Sound of the agent that the caller pulled, in milliseconds.
@@ -362,7 +371,7 @@ impl Stage for Sim {
         let engine = Engine::new(self.dialect.clone(), options(spec), 7);
         self.engine = Some(engine.expect("the options of flows are valid"));
         if spec.call.is_some() {
-            self.caller = Some(Caller::new(self.now, port::Options::default()));
+            self.caller = Some(Caller::new(self.now, &self.habits));
             self.input(Input::Port(true));
         }
         self.input(Input::Open);
