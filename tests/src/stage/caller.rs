@@ -37,6 +37,8 @@ pub(super) struct Caller {
     frame: Vec<u8>,
     /// All that was heard.
     heard: Vec<i16>,
+    /// Until when it does not pull.
+    deaf_until: Option<Instant>,
     echo: Option<Echo>,
     /// On its way back.
     echoes: VecDeque<Vec<i16>>,
@@ -57,6 +59,7 @@ impl Caller {
             due: now,
             frame,
             heard: Vec::new(),
+            deaf_until: None,
             echo: habits.echo,
             echoes: VecDeque::new(),
             said: VecDeque::new(),
@@ -83,6 +86,11 @@ impl Caller {
         taken.expect("the ring has room for what is said in time");
     }
 
+    /// It pulls nothing until then.
+    pub(super) fn be_deaf(&mut self, until: Instant) {
+        self.deaf_until = Some(until);
+    }
+
     /// Sound of the agent that was pulled, in milliseconds.
     pub(super) fn pulled_ms(&self) -> u64 {
         self.media.stats().pulled * 1_000 / u64::from(self.media.downlink().rate_hz())
@@ -92,7 +100,11 @@ impl Caller {
     /// format, or nothing while the session is not open.
     pub(super) fn tick(&mut self, now: Instant, wire: Option<Format>) -> Vec<Input> {
         self.due = now + Duration::from_millis(FRAME_MS.into());
-        self.media.pull(&mut self.frame).expect("one listener");
+        if self.deaf_until.is_none_or(|until| until <= now) {
+            self.media.pull(&mut self.frame).expect("one listener");
+        } else {
+            self.frame.fill(0);
+        }
         let mut frame = Vec::new();
         decode_into(self.media.downlink(), &self.frame, &mut frame);
         self.heard.extend(&frame);
