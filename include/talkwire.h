@@ -1318,11 +1318,13 @@ TW_API tw_status tw_tool_fail(struct tw_session *session,
  *
  * The options are a JSON object; what it lacks has a value that suits a telephone call:
  * `uplink` and `downlink` (format of pushes and pulls, `{"type":"audio/pcm","rate":24000}`;
- * `audio/pcma` and `audio/pcmu` are A-law and mu-law), `tracks` (`mono`, `stereo` interleaved, or
+ * `audio/pcma` and `audio/pcmu` are A-law and mu-law, of 8000 Hz or the `rate`), `tracks` (`mono`, `stereo` interleaved, or
  * `two` pushed apart), `send` (`customer`, `agent` or `mix`), `prebuffer_ms` 80, `rebuffer_ms` 60,
  * `ring_ms` 250, `preroll_ms` 5000, `silence_after_ms` 60 and `silence_max_ms` 3000 (silence is sent
  * by the clock when pushes stop), `queue_max_ms` 600000, `latency_ms` 0, `confirm` false,
- * `hold_db` 18 (null: paused), `tick_ms` 20, `idle_tick_ms` 100.
+ * `hold_db` 18 (null: paused), `fade_ms` 5 (of what is cut or held), `comfort_noise_dbfs` null (-70
+ * to -30: noise instead of silence), `echo_gate` null (`{"erl_db":12,"tail_ms":200,"mute":true}`:
+ * what is weaker than the agent by so much is its echo, no interruption, and muted), `tick_ms` 20, `idle_tick_ms` 100.
  *
  * @param session  the session
  * @param options  JSON object, or NULL
@@ -1361,8 +1363,9 @@ TW_API tw_status tw_call_push(struct tw_call *call,
                        size_t *taken);
 
 /**
- * Fills a buffer with what the agent says; what is not sound, at its end, is silence. For real-time
- * threads. After the end of the session what is in the ring still comes.
+ * Fills a buffer with what the agent says; what is not sound, at its end, is silence or comfort
+ * noise. For real-time threads. After the end of the session what was received still comes, if it is
+ * pulled and the end was not asked for; else what is in the ring.
  *
  * @param call  the port
  * @param out   room for whole samples in the format of the downlink, any number of them

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::audio::format::Format;
 use crate::audio::port::Media;
 pub use crate::audio::port::{
-    Options as CallOptions, Position, Sent, Stats as CallStats, Track, Tracks,
+    EchoGate, Options as CallOptions, Position, Sent, Stats as CallStats, Track, Tracks,
 };
 use crate::error::Kind;
 
@@ -54,8 +54,11 @@ impl Call {
     /// Fills `out` with what the agent says: whole samples in the format of the downlink, any number
     /// of them. Returns how many are sound; the others, at its end, are silence.
     ///
+    /// After the end of a session all that was received still comes, as long as it is pulled and
+    /// unless the application asked for the end: then what is in the ring, a quarter of a second.
+    ///
     /// Fails with `Argument` (half a sample), `Busy`, or `Closed` when the session ended and all
-    /// that was in the ring was pulled. `out` is filled with silence then.
+    /// that was left was pulled. `out` is filled with silence then.
     pub fn pull(&self, out: &mut [u8]) -> Result<usize, Kind> {
         self.0.pull(out)
     }

@@ -56,11 +56,12 @@ fn requests(work: impl FnOnce()) -> u64 {
     ASKED.get()
 }
 
-const FORMATS: [Format; 4] = [
+const FORMATS: [Format; 5] = [
     Format::PCM16_24K,
     Format::Pcm16 { rate_hz: 8_000 },
     Format::Alaw,
     Format::Mulaw,
+    Format::WideAlaw { rate_hz: 44_100 },
 ];
 
 /// Ports of every kind, each with a session that plays, holds, flushes and reads all the time.
@@ -81,6 +82,7 @@ impl Calls {
             ] {
                 let mut options = Options::default().with_format(format);
                 (options.tracks, options.hold_db) = (tracks, hold_db);
+                options.comfort_noise_dbfs = hold_db.map(|_| -50.0);
                 let (port, media) = open(options).expect("good options");
                 ports.push(port);
                 medias.push(Arc::new(media));

@@ -1,5 +1,6 @@
 //! Everything that needs two crates: the flows, the stages they are played on, and the simulator.
 
+pub mod chaos;
 pub mod flow;
 pub mod stage;
 

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use talkwire_tests::chaos::replay;
 use talkwire_tests::flow::{Flow, Flows, Options, Stage, Summary, run};
-use talkwire_tests::stage::{in_simulator, over_websocket};
+use talkwire_tests::stage::{in_simulator, over_websocket, root};
 
 /// Flows that only virtual time can play: minutes of waiting each.
 const SIM_ONLY: &[&str] = &["14b", "20i"];
@@ -69,8 +70,22 @@ fn play_all(stage: &str, make: impl Fn(&Flow, &str) -> Box<dyn Stage> + Sync, sk
     assert!(summary.is_ok(), "{summary}");
 }
 
+/// A flow in a file of its own, as the random calls hand them out.
+fn play_file(path: &str) {
+    let common = Flows::committed()
+        .expect("the committed flows parse")
+        .common;
+    // Tests run in the directory of their package.
+    let text = std::fs::read_to_string(root().join(path)).expect("the file that FLOW names");
+    let broken = replay(&text, &common, None);
+    assert!(broken.is_none(), "{path}: {}", broken.unwrap_or_default());
+}
+
 #[test]
 fn all_flows_pass_in_the_simulator() {
+    if let Some(path) = std::env::var("FLOW").ok().filter(|id| id.contains('/')) {
+        return play_file(&path);
+    }
     play_all("simulator", in_simulator, &[]);
 }
 

@@ -151,6 +151,7 @@ impl Bench {
             Calls::Heard(part, samples) => {
                 return drop(self.input(Input::Heard(vec![heard(part, samples)])));
             }
+            Calls::Echo(is_echo) => return drop(self.input(Input::Echo(is_echo))),
             Calls::Sound(bytes) => {
                 return drop(self.input(Input::Captured(vec![0; bytes].into())));
             }
@@ -294,6 +295,7 @@ enum Calls {
     Port(bool),
     Heard(u64, u64),
     Sound(usize),
+    Echo(bool),
     Interrupt(bool),
     Played(u64),
     Respond(WhenBusy),
@@ -307,6 +309,7 @@ fn calls() -> impl Strategy<Value = Calls> {
         any::<bool>().prop_map(Calls::Port),
         (0_u64..6, 0_u64..4_000).prop_map(|(part, samples)| Calls::Heard(part, samples)),
         (0_usize..2_000).prop_map(|n| Calls::Sound(2 * n)),
+        any::<bool>().prop_map(Calls::Echo),
         any::<bool>().prop_map(Calls::Interrupt),
         (0_u64..500).prop_map(Calls::Played),
         prop::sample::select(vec![Queue, Merge, Replace, Refuse]).prop_map(Calls::Respond),

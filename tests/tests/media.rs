@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use talkwire_core::audio::format::Format;
 use talkwire_core::audio::resample::resample;
 use talkwire_core::audio::wav::Wav;
@@ -9,6 +10,8 @@ use talkwire_core::call::Track;
 use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::{Call, CallOptions, Client, Kind, Options, Session};
 use talkwire_server::{Config, LocalServer, Pacing};
+use talkwire_tests::flow::ServerAct;
+use talkwire_tests::stage::hostile::Hostile;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const FRAME: Duration = Duration::from_millis(20);
@@ -152,6 +155,71 @@ fn what_was_pushed_to_a_session_that_never_opens_is_told_as_unsent() {
     }
 }
 
+/// Lets a server say two seconds at once.
+fn say_last_words(server: &Hostile) {
+    let audio = "A".repeat(2 * 24_000 * 2 / 3 * 4);
+    let delta = |name: &str, more: Value| {
+        let mut event = json!({"type": name, "response_id": "r", "item_id": "i", "content_index": 0,
+            "output_index": 0});
+        event
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("too").clone());
+        event
+    };
+    let item = json!({"id": "i", "type": "message", "role": "assistant", "status": "in_progress"});
+    for event in [
+        json!({"type": "response.created", "response": {"id": "r", "status": "in_progress"}}),
+        delta("response.output_item.added", json!({"item": item})),
+        delta("response.output_audio.delta", json!({"delta": audio})),
+    ] {
+        server.act(ServerAct::Text(event.to_string()));
+    }
+}
+
+#[test]
+fn the_last_words_of_a_server_are_heard_to_their_end() {
+    for is_asked in [false, true] {
+        let server = Hostile::start();
+        let greeting = json!({"type": "session.created", "session": {"id": "s"}});
+        server.act(ServerAct::Text(greeting.to_string()));
+        let client = Client::new().url(&server.url).dialect("openai");
+        let session = client.expect("built in").open(Options::default());
+        let session = session.expect("valid options");
+        let call = session.attach(CallOptions::default().with_format(PCM_8K));
+        let call = call.expect("attached");
+        let opened = session.runtime().block_on(session.opened());
+        opened.expect("it opens");
+        say_last_words(&server);
+        loop {
+            match session.next_within(PATIENCE).expect("no callback") {
+                Next::Event(event) if event.name() == "response.output_audio.delta" => break,
+                Next::Event(_) => {}
+                other => panic!("no audio but {other:?}"),
+            }
+        }
+        if is_asked {
+            session.close_within(Duration::ZERO);
+        } else {
+            server.act(ServerAct::Close(1000, String::new()));
+        }
+        let end = session.ended_within(PATIENCE).expect("no callback");
+        assert_eq!(end.expect("it is over").expected, is_asked);
+        assert_eq!(call.push(Track::Customer, &[0; 2]), Err(Kind::Closed));
+        let (start, mut out) = (Instant::now(), [0; 160]);
+        while call.pull_samples(&mut out) != Err(Kind::Closed) {
+            assert!(start.elapsed() < PATIENCE, "{:?}", call.stats());
+            // Whoever tops up runs on another thread.
+            std::thread::yield_now();
+        }
+        let pulled = call.stats().pulled;
+        match is_asked {
+            false => assert_eq!(pulled, 16_000, "all of it"),
+            true => assert!(pulled <= 2_000, "{pulled} of a quarter of a second"),
+        }
+    }
+}
+
 #[test]
 fn options_that_make_no_sense_are_refused_before_anything_is_attached() {
     let server = server();
@@ -187,7 +255,7 @@ fn what_the_server_is_told_after_a_flush_is_what_was_pulled_to_the_sample() {
             && event.name() == "conversation.item.truncated"
         {
             let raw = event.raw().expect("the server's frame").to_owned();
-            break serde_json::from_str::<serde_json::Value>(&raw).expect("JSON");
+            break serde_json::from_str::<Value>(&raw).expect("JSON");
         }
     };
     // Whatever was cut stays cut.

@@ -17,8 +17,12 @@ pub fn decode_into(format: Format, bytes: &[u8], samples: &mut Vec<i16>) {
                     .map(|pair| i16::from_le_bytes([pair[0], pair[1]])),
             );
         }
-        Format::Mulaw => samples.extend(bytes.iter().map(|&byte| decode_ulaw(byte))),
-        Format::Alaw => samples.extend(bytes.iter().map(|&byte| decode_alaw(byte))),
+        Format::Mulaw | Format::WideMulaw { .. } => {
+            samples.extend(bytes.iter().map(|&byte| decode_ulaw(byte)));
+        }
+        Format::Alaw | Format::WideAlaw { .. } => {
+            samples.extend(bytes.iter().map(|&byte| decode_alaw(byte)));
+        }
     }
 }
 
@@ -28,8 +32,47 @@ pub fn encode_into(format: Format, samples: &[i16], bytes: &mut Vec<u8>) {
         Format::Pcm16 { .. } => {
             bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()))
         }
-        Format::Mulaw => bytes.extend(samples.iter().map(|&sample| encode_ulaw(sample))),
-        Format::Alaw => bytes.extend(samples.iter().map(|&sample| encode_alaw(sample))),
+        Format::Mulaw | Format::WideMulaw { .. } => {
+            bytes.extend(samples.iter().map(|&sample| encode_ulaw(sample)));
+        }
+        Format::Alaw | Format::WideAlaw { .. } => {
+            bytes.extend(samples.iter().map(|&sample| encode_alaw(sample)));
+        }
+    }
+}
+
+/// The bytes of one sample; a format with one byte has it first. Takes no memory.
+pub(super) fn encode_one(format: Format, sample: i16) -> [u8; 2] {
+    match format {
+        Format::Pcm16 { .. } => sample.to_le_bytes(),
+        Format::Mulaw | Format::WideMulaw { .. } => [encode_ulaw(sample), 0],
+        Format::Alaw | Format::WideAlaw { .. } => [encode_alaw(sample), 0],
+    }
+}
+
+/// Multiplies each sample of `bytes`, in their order, by what `gain` says, in 1/32768; at most that
+/// much. Takes no memory.
+pub(super) fn scale(format: Format, bytes: &mut [u8], mut gain: impl FnMut() -> i32) {
+    let mut scaled = |sample: i16| ((i32::from(sample) * gain()) >> 15) as i16;
+    match format {
+        Format::Pcm16 { .. } => {
+            for pair in bytes.chunks_exact_mut(2) {
+                if let [low, high] = pair {
+                    let sample = scaled(i16::from_le_bytes([*low, *high]));
+                    [*low, *high] = sample.to_le_bytes();
+                }
+            }
+        }
+        Format::Mulaw | Format::WideMulaw { .. } => {
+            for byte in bytes {
+                *byte = encode_ulaw(scaled(decode_ulaw(*byte)));
+            }
+        }
+        Format::Alaw | Format::WideAlaw { .. } => {
+            for byte in bytes {
+                *byte = encode_alaw(scaled(decode_alaw(*byte)));
+            }
+        }
     }
 }
 

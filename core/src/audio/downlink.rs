@@ -2,11 +2,13 @@
 //! how much of what was heard.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::codec;
 use super::format::Format;
+use super::level::{FLOOR_DBFS, rms_dbfs};
 use super::resample::Resampler;
 use super::ring::{Device, Play};
 
@@ -31,6 +33,14 @@ pub(super) struct Downlink {
     /// Whether what was made so far ends a part.
     is_end: bool,
     ledger: Ledger,
+    /// How loud what was made and not pulled yet is; only where there is a gate for its echo.
+    levels: Option<VecDeque<Loud>>,
+}
+
+/// A stretch of what was made.
+struct Loud {
+    places: Range<u64>,
+    dbfs: f32,
 }
 
 /// What waits to be converted.
@@ -79,7 +89,7 @@ struct Span {
 }
 
 impl Downlink {
-    pub(super) fn new(host: Format, play: Play, most_ms: u64) -> Self {
+    pub(super) fn new(host: Format, play: Play, most_ms: u64, has_gate: bool) -> Self {
         Self {
             host,
             play,
@@ -91,6 +101,7 @@ impl Downlink {
             made: 0,
             is_end: false,
             ledger: Ledger::default(),
+            levels: has_gate.then(VecDeque::new),
         }
     }
 
@@ -112,6 +123,22 @@ impl Downlink {
 
     pub(super) fn play_end(&mut self, part: u64) {
         self.queue.push_back(Piece::End(part));
+    }
+
+    /// Nothing more comes at all: what was received of the last part is all of it.
+    pub(super) fn end(&mut self) {
+        let last = self.queue.iter().rev().find_map(|piece| match piece {
+            Piece::Sound(part, ..) => Some(*part),
+            Piece::End(_) => None,
+        });
+        if let Some(part) = last.or_else(|| self.open_part()) {
+            self.play_end(part);
+        }
+    }
+
+    /// Whether all of it is in the ring.
+    pub(super) fn is_written(&self) -> bool {
+        self.queue.is_empty() && self.pending.is_empty() && !self.is_end
     }
 
     /// Converts and writes as much as the ring has room for, within a bound: a host that pulls without
@@ -207,8 +234,32 @@ impl Downlink {
 
     fn give(&mut self, made: &[i16]) {
         codec::encode_into(self.host, made, &mut self.pending);
+        let start = self.made;
         self.made += made.len() as u64;
+        if let Some(levels) = self.levels.as_mut().filter(|_| !made.is_empty()) {
+            levels.push_back(Loud {
+                places: start..self.made,
+                dbfs: rms_dbfs(made),
+            });
+        }
         self.ledger.grow(made.len() as u64);
+    }
+
+    /// How loud what was pulled since the last call was; the floor without a gate.
+    pub(super) fn pulled_dbfs(&mut self) -> f32 {
+        let place = self.play.words.cursor.place();
+        let mut loudest = FLOOR_DBFS;
+        let Some(levels) = &mut self.levels else {
+            return loudest;
+        };
+        while let Some(loud) = levels.front().filter(|loud| loud.places.start < place) {
+            loudest = loudest.max(loud.dbfs);
+            if loud.places.end > place {
+                break;
+            }
+            levels.pop_front();
+        }
+        loudest
     }
 
     /// The parts of which more was heard since the last call, with all that was heard of them, in
@@ -235,6 +286,7 @@ impl Downlink {
             }
         }
         self.ledger.converted.clear();
+        self.levels.iter_mut().for_each(VecDeque::clear);
         self.queue.clear();
         (self.queued_us, self.is_end) = (0, false);
         self.pending.clear();

@@ -32,6 +32,16 @@ pub enum Format {
     Mulaw,
     /// G.711 A-law, 8 kHz (`audio/pcma`).
     Alaw,
+    /// Mu-law at a rate of its own: between a host and its media port, never on the wire.
+    WideMulaw {
+        /// Samples per second.
+        rate_hz: u32,
+    },
+    /// A-law at a rate of its own: between a host and its media port, never on the wire.
+    WideAlaw {
+        /// Samples per second.
+        rate_hz: u32,
+    },
 }
 
 impl Format {
@@ -41,7 +51,9 @@ impl Format {
     /// Samples per second.
     pub const fn rate_hz(self) -> u32 {
         match self {
-            Self::Pcm16 { rate_hz } => rate_hz,
+            Self::Pcm16 { rate_hz } | Self::WideMulaw { rate_hz } | Self::WideAlaw { rate_hz } => {
+                rate_hz
+            }
             Self::Mulaw | Self::Alaw => 8_000,
         }
     }
@@ -50,7 +62,7 @@ impl Format {
     pub const fn sample_bytes(self) -> usize {
         match self {
             Self::Pcm16 { .. } => 2,
-            Self::Mulaw | Self::Alaw => 1,
+            Self::Mulaw | Self::Alaw | Self::WideMulaw { .. } | Self::WideAlaw { .. } => 1,
         }
     }
 
@@ -58,8 +70,8 @@ impl Format {
     pub const fn wire_name(self) -> &'static str {
         match self {
             Self::Pcm16 { .. } => "audio/pcm",
-            Self::Mulaw => "audio/pcmu",
-            Self::Alaw => "audio/pcma",
+            Self::Mulaw | Self::WideMulaw { .. } => "audio/pcmu",
+            Self::Alaw | Self::WideAlaw { .. } => "audio/pcma",
         }
     }
 

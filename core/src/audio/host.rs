@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::echo::EchoGate;
 use super::format::{Format, check_rate};
 use crate::error::{Error, Kind, Result};
 
@@ -45,7 +46,7 @@ pub enum Sent {
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Format of what is pushed. JSON has it as the session does: `{"type":"audio/pcma"}` or
-    /// `{"type":"audio/pcm","rate":8000}`.
+    /// `{"type":"audio/pcm","rate":8000}`; a `rate` of A-law and mu-law may be another than 8000.
     #[serde(deserialize_with = "format")]
     pub uplink: Format,
     /// Format of what is pulled; always mono.
@@ -76,6 +77,14 @@ pub struct Options {
     pub confirm: bool,
     /// How much quieter the agent is while an interruption is considered; `null` pauses it.
     pub hold_db: Option<f32>,
+    /// Keeps the agent's echo from being taken for the customer; `null` takes all for the customer.
+    pub echo_gate: Option<EchoGate>,
+    /// How long a sound takes to become quiet when it is cut or held, and to come back after a hold:
+    /// a step would click. A cut is silent within one pull all the same, as no fade outlasts it.
+    pub fade_ms: u32,
+    /// Noise where a pull has no sound to give, so that the line does not seem dead: its level in
+    /// dBFS, -70 to -30; `null` is silence. It is neither counted as sound nor told as heard.
+    pub comfort_noise_dbfs: Option<f32>,
     /// How often the session looks at the rings.
     pub tick_ms: u32,
     /// How often when nothing was pushed or played for a second; a push after a pause may wait so
@@ -100,6 +109,9 @@ impl Default for Options {
             latency_ms: 0,
             confirm: false,
             hold_db: Some(18.0),
+            echo_gate: None,
+            fade_ms: 5,
+            comfort_noise_dbfs: None,
             tick_ms: 20,
             idle_tick_ms: 100,
         }
@@ -150,6 +162,18 @@ impl Options {
                 "hold_db is 0 to 96",
             ),
             (
+                self.echo_gate.is_none_or(|gate| {
+                    (0.0..=60.0).contains(&gate.erl_db) && gate.tail_ms <= 2_000
+                }),
+                "erl_db of echo_gate is 0 to 60, its tail_ms at most 2000",
+            ),
+            (self.fade_ms <= 50, "fade_ms is at most 50"),
+            (
+                self.comfort_noise_dbfs
+                    .is_none_or(|dbfs| (-70.0..=-30.0).contains(&dbfs)),
+                "comfort_noise_dbfs is -70 to -30",
+            ),
+            (
                 self.tracks != Tracks::Mono || self.send == Sent::Customer,
                 "there is only the track of the customer to send",
             ),
@@ -173,15 +197,16 @@ fn format<'de, D: Deserializer<'de>>(from: D) -> Result<Format, D::Error> {
         rate: Option<u32>,
     }
     let Written { r#type, rate } = Written::deserialize(from)?;
-    let pcm = Format::Pcm16 {
-        rate_hz: rate.unwrap_or(24_000),
-    };
-    let known = [pcm, Format::Alaw, Format::Mulaw];
-    let found = known.into_iter().find(|f| f.wire_name() == r#type);
-    match found {
-        Some(format) if rate.is_none_or(|rate| rate == format.rate_hz()) => Ok(format),
+    match (r#type.as_str(), rate) {
+        ("audio/pcm", rate) => Ok(Format::Pcm16 {
+            rate_hz: rate.unwrap_or(24_000),
+        }),
+        ("audio/pcma", None | Some(8_000)) => Ok(Format::Alaw),
+        ("audio/pcmu", None | Some(8_000)) => Ok(Format::Mulaw),
+        ("audio/pcma", Some(rate_hz)) => Ok(Format::WideAlaw { rate_hz }),
+        ("audio/pcmu", Some(rate_hz)) => Ok(Format::WideMulaw { rate_hz }),
         _ => Err(serde::de::Error::custom(
-            "wanted is audio/pcm with a rate, audio/pcma or audio/pcmu (8000)",
+            "wanted is audio/pcm, audio/pcma or audio/pcmu, with a rate in Hz or its own",
         )),
     }
 }
@@ -193,11 +218,11 @@ mod tests {
     #[test]
     fn json_names_formats_as_the_session_does() {
         let text = r#"{"uplink": {"type": "audio/pcma"}, "tracks": "two", "send": "mix",
-            "downlink": {"type": "audio/pcm", "rate": 16000}, "hold_db": null}"#;
+            "downlink": {"type": "audio/pcmu", "rate": 44100}, "hold_db": null}"#;
         let options = Options::from_json(text).expect("reads");
         let expected = Options {
             uplink: Format::Alaw,
-            downlink: Format::Pcm16 { rate_hz: 16_000 },
+            downlink: Format::WideMulaw { rate_hz: 44_100 },
             tracks: Tracks::Two,
             send: Sent::Mix,
             hold_db: None,
@@ -212,8 +237,8 @@ mod tests {
         for (text, named) in [
             (r#"{"prebufer_ms": 1}"#, "prebufer_ms"),
             (
-                r#"{"uplink": {"type": "audio/pcma", "rate": 16000}}"#,
-                "8000",
+                r#"{"uplink": {"type": "audio/pcma", "rate": 96000}}"#,
+                "96000 Hz",
             ),
             (r#"{"uplink": {"type": "opus"}}"#, "audio/pcm"),
             (
@@ -223,6 +248,10 @@ mod tests {
             (r#"{"ring_ms": 100}"#, "ring_ms"),
             (r#"{"tick_ms": 1}"#, "tick_ms"),
             (r#"{"hold_db": -3}"#, "hold_db"),
+            (r#"{"echo_gate": {"erl_db": 90}}"#, "erl_db"),
+            (r#"{"echo_gate": {"tail": 9}}"#, "tail"),
+            (r#"{"fade_ms": 60}"#, "fade_ms"),
+            (r#"{"comfort_noise_dbfs": -20}"#, "comfort_noise_dbfs"),
             (r#"{"send": "agent"}"#, "customer"),
             (r#"{"preroll_ms": 100000}"#, "preroll_ms"),
         ] {

@@ -19,6 +19,7 @@
 pub mod codec;
 mod downlink;
 pub mod dtmf;
+mod echo;
 pub mod format;
 pub mod framer;
 mod host;
@@ -27,6 +28,7 @@ pub mod mix;
 pub mod port;
 pub mod resample;
 mod ring;
+mod sound;
 mod uplink;
 pub mod vad;
 pub mod wav;

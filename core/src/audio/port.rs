@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rtrb::RingBuffer;
 
-use super::codec;
 use super::downlink::Downlink;
+pub use super::echo::EchoGate;
 use super::format::Format;
 pub use super::host::{Options, Sent, Track, Tracks};
-use super::ring::{Device, Hold, Play, Pull, Push, Pushed, Sound, State, Words};
+use super::ring::{Device, Play, Pull, Push, Pushed, State, Words};
+use super::sound::{Level, Quiet, silence};
 use super::uplink::{Lane, Uplink};
 use super::words::{Counter, Solo};
 use crate::error::{Kind, Result};
@@ -64,7 +65,12 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
     };
     let port = Port {
         uplink: Uplink::new(&options, lanes),
-        downlink: Downlink::new(options.downlink, play, options.queue_max_ms),
+        downlink: Downlink::new(
+            options.downlink,
+            play,
+            options.queue_max_ms,
+            options.echo_gate.is_some(),
+        ),
         is_touched: true,
         active: None,
         options,
@@ -89,41 +95,16 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
     let pull = Pull {
         ring,
         words: words.clone(),
-        sound: Sound {
-            sample_bytes: host.sample_bytes(),
-            silence: silence(host),
-            hold: hold(host, options.hold_db),
-        },
+        sample_bytes: host.sample_bytes(),
+        quiet: Quiet::new(host, options.comfort_noise_dbfs),
+        level: Level::new(host, options.hold_db, samples_of(options.fade_ms)),
         prebuffer,
         rebuffer: samples_of(options.rebuffer_ms),
         front: 0,
         state: State::Waits { until: prebuffer },
+        is_sounding: false,
     };
     (play, pull)
-}
-
-const fn silence(format: Format) -> u8 {
-    match format {
-        Format::Pcm16 { .. } => 0,
-        Format::Mulaw => 0xFF,
-        Format::Alaw => 0xD5,
-    }
-}
-
-fn hold(format: Format, db: Option<f32>) -> Hold {
-    let Some(db) = db else { return Hold::Pause };
-    let gain = 10f32.powf(-db / 20.0);
-    if let Format::Pcm16 { .. } = format {
-        return Hold::Quieter((gain * 32768.0) as i32);
-    }
-    let all: Vec<u8> = (0..=255).collect();
-    let (mut samples, mut bytes) = (Vec::new(), Vec::new());
-    codec::decode_into(format, &all, &mut samples);
-    for sample in &mut samples {
-        *sample = (f32::from(*sample) * gain) as i16;
-    }
-    codec::encode_into(format, &samples, &mut bytes);
-    Hold::Mapped(bytes.try_into().expect("one byte for each of 256"))
 }
 
 /// What both ends see.
@@ -134,6 +115,8 @@ struct Shared {
     latency_ms: AtomicU64,
     /// Pulled samples that the host knows to have arrived, where it tells.
     confirmed: AtomicU64,
+    /// The session is over: it takes nothing more.
+    is_ended: AtomicBool,
     /// The session let go of its end.
     is_closed: AtomicBool,
     /// The host let go of its end.
@@ -161,6 +144,7 @@ impl Shared {
             pushed: Default::default(),
             latency_ms: AtomicU64::new(latency_ms),
             confirmed: AtomicU64::new(0),
+            is_ended: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             is_detached: AtomicBool::new(false),
             wants_flush: AtomicBool::new(false),
@@ -242,17 +226,18 @@ impl Media {
             (Track::Agent, Some(agent)) => agent,
             (Track::Agent, None) => return Err(Kind::Argument),
         };
-        if self.is_over() {
+        if !self.is_live() {
             return Err(Kind::Closed);
         }
         push.with(|push| push.push(bytes)).ok_or(Kind::Busy)
     }
 
     /// Fills `out` with what the agent says, whole samples; any number of them. Returns how many are
-    /// sound; the others, at the end, are silence. Real-time safe.
+    /// sound; the others, at the end, are silence or comfort noise. Real-time safe.
     ///
-    /// After the end of the session what is in the ring still comes, then [`Kind::Closed`]; `out` is
-    /// filled with silence on any error.
+    /// After the end of the session what was received still comes, if the application did not ask for
+    /// the end, else what is in the ring; then [`Kind::Closed`]. `out` is filled with silence on any
+    /// error.
     pub fn pull(&self, out: &mut [u8]) -> Result<usize, Kind> {
         let silence = silence(self.downlink);
         if !out.len().is_multiple_of(self.downlink.sample_bytes()) {
@@ -262,7 +247,10 @@ impl Media {
         // Looked at before: what was written before the end is pulled first.
         let is_over = self.is_over();
         match self.pull.with(|pull| pull.pull(out)) {
-            Some(0) if is_over => Err(Kind::Closed),
+            Some(0) if is_over => {
+                out.fill(silence);
+                Err(Kind::Closed)
+            }
             Some(samples) => Ok(samples),
             None => {
                 out.fill(silence);
@@ -290,37 +278,45 @@ impl Media {
     pub fn pull_samples(&self, out: &mut [i16]) -> Result<usize, Kind> {
         out.fill(0);
         self.check_pcm(self.downlink)?;
-        let mut given = 0;
+        let (mut given, mut wanted) = (0, 0);
         let mut block = [0; BLOCK_BYTES];
         for part in out.chunks_mut(BLOCK_BYTES / 2) {
             let bytes = block.get_mut(..2 * part.len()).unwrap_or_default();
-            let now = match self.pull(bytes) {
+            // Sound that comes meanwhile must not follow silence in one pull.
+            let pulled = match given < wanted {
+                true => self.pad(bytes),
+                false => self.pull(bytes),
+            };
+            given += match pulled {
                 Err(Kind::Closed) if given > 0 => return Ok(given),
                 result => result?,
             };
+            wanted += part.len();
             for (to, from) in part.iter_mut().zip(bytes.chunks_exact(2)) {
                 if let [low, high] = from {
                     *to = i16::from_le_bytes([*low, *high]);
                 }
             }
-            given += now;
-            if now < part.len() {
-                return Ok(given);
-            }
         }
         Ok(given)
+    }
+
+    /// The end of a pull that has no more sound to give.
+    fn pad(&self, bytes: &mut [u8]) -> Result<usize, Kind> {
+        let padded = self.pull.with(|pull| pull.pad(bytes));
+        padded.map(|()| 0).ok_or(Kind::Busy)
     }
 
     const fn check_pcm(&self, format: Format) -> Result<(), Kind> {
         match format {
             Format::Pcm16 { .. } => Ok(()),
-            Format::Alaw | Format::Mulaw => Err(Kind::Argument),
+            _ => Err(Kind::Argument),
         }
     }
 
-    /// Whether both ends are there.
+    /// Whether there is a session at the other end.
     pub fn is_live(&self) -> bool {
-        !self.is_over()
+        !self.is_over() && !self.shared.is_ended.load(Ordering::Acquire)
     }
 
     fn is_over(&self) -> bool {
@@ -437,6 +433,11 @@ impl Port {
     /// Takes what was pushed so far; while the session is not open, only the newest sound is kept.
     pub fn listen(&mut self, now: Instant, is_open: bool) {
         self.uplink.listen(now, is_open);
+        let latency = self.shared.latency_ms.load(Ordering::Acquire);
+        if let Some(gate) = &mut self.uplink.gate {
+            let pulled_dbfs = self.downlink.pulled_dbfs();
+            gate.look(now, pulled_dbfs, Duration::from_millis(latency));
+        }
         self.is_touched |= self.uplink.is_busy(now);
         self.tell_uplink();
     }
@@ -456,6 +457,12 @@ impl Port {
         let bytes = self.uplink.captured(now, wire);
         self.tell_uplink();
         bytes
+    }
+
+    /// Whether, if that has changed since the last call, what was captured lately is nothing but an
+    /// echo of the agent. Without a gate it never is.
+    pub fn echo(&mut self) -> Option<bool> {
+        self.uplink.gate.as_mut()?.change()
     }
 
     /// All that is left to be sent, with the last part of a frame: the host is gone.
@@ -481,6 +488,23 @@ impl Port {
         self.downlink.play_end(part);
     }
 
+    /// The session is over: nothing is taken any more, and nothing more is played.
+    pub fn end(&mut self) {
+        self.shared.is_ended.store(true, Ordering::Release);
+        self.downlink.hold(false);
+        self.downlink.end();
+    }
+
+    /// Whether all that was played is in the ring, from where it is pulled without this end.
+    pub fn is_written(&self) -> bool {
+        self.downlink.is_written()
+    }
+
+    /// Samples that were given to pulls as sound.
+    pub fn pulled(&self) -> u64 {
+        self.shared.words.pulled.get()
+    }
+
     /// Converts as much as the ring has room for.
     pub fn top_up(&mut self) {
         self.downlink.top_up();
@@ -501,7 +525,7 @@ impl Port {
         heard
     }
 
-    /// Drops all that waits to be heard: the next pull is silent. Returns the parts of which
+    /// Drops all that waits to be heard: the next pull fades out and is silent. Returns the parts of which
     /// something was left, each with what was heard of it.
     pub fn flush(&mut self) -> Vec<(u64, u64)> {
         self.is_touched = true;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use rtrb::{Consumer, Producer};
 
+use super::sound::{Level, Quiet};
 use super::words::{Counter, Cursor, Word};
 
 /// What the two ends of the downlink tell each other.
@@ -78,24 +79,6 @@ impl Push {
     }
 }
 
-/// How the downlink sounds when it does not play at full level.
-pub(super) struct Sound {
-    pub sample_bytes: usize,
-    /// Every byte of silence.
-    pub silence: u8,
-    pub hold: Hold,
-}
-
-/// What happens to the sound while it is held.
-pub(super) enum Hold {
-    /// It stands still, and silence is heard.
-    Pause,
-    /// It goes on with each sample times this, in 1/32768.
-    Quieter(i32),
-    /// It goes on with each byte replaced by this table.
-    Mapped([u8; 256]),
-}
-
 /// The media thread's end of the downlink.
 ///
 /// ```text
@@ -108,7 +91,9 @@ pub(super) enum Hold {
 pub(super) struct Pull {
     pub ring: Consumer<u8>,
     pub words: Arc<Words>,
-    pub sound: Sound,
+    pub sample_bytes: usize,
+    pub quiet: Quiet,
+    pub level: Level,
     /// Samples that must be there to begin.
     pub prebuffer: u64,
     /// Samples that must be there to go on after an underrun.
@@ -116,6 +101,8 @@ pub(super) struct Pull {
     /// Samples that left the ring: where its front is.
     pub front: u64,
     pub state: State,
+    /// Whether the last sample that was given was sound.
+    pub is_sounding: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,48 +114,71 @@ pub(super) enum State {
 impl Pull {
     /// Fills `out` and returns how many of its samples are sound; the others, at its end, are
     /// silence.
+    ///
+    /// The first pull after a cut is silence but for the fade of what was cut, which counts as
+    /// silence too: where the cut was is told already.
     pub(super) fn pull(&mut self, out: &mut [u8]) -> usize {
-        let wanted = out.len() / self.sound.sample_bytes;
-        let place = self.words.cursor.place();
-        self.skip_to(place);
+        let wanted = out.len() / self.sample_bytes;
         let is_held = self.words.held.get() != 0;
-        let mut given = match self.sound.hold {
-            Hold::Pause if is_held => 0,
-            Hold::Pause | Hold::Quieter(_) | Hold::Mapped(_) => self.decide(wanted as u64) as usize,
-        };
-        if given > 0 && !self.give(out, place, given as u64) {
-            given = 0;
-            let place = self.words.cursor.place();
-            self.skip_to(place);
+        let place = self.words.cursor.place();
+        let (mut given, mut faded) = (0, self.skip_to(place, out));
+        if faded == 0 {
+            if !self.is_sounding {
+                self.level.begin(is_held);
+            }
+            given = self.decide(self.level.most(wanted as u64, is_held)) as usize;
+            if given > 0 && !self.give(out, place, given as u64) {
+                given = 0;
+                faded = self.skip_to(self.words.cursor.place(), out);
+            }
         }
-        let sound_bytes = given * self.sound.sample_bytes;
-        let (sound, rest) = out.split_at_mut(sound_bytes.min(out.len()));
-        if is_held {
-            self.sound.quieten(sound);
+        let (sound, rest) = out.split_at_mut(((given + faded) * self.sample_bytes).min(out.len()));
+        match faded {
+            0 => self.level.apply(sound, is_held),
+            _ => self.level.fade_out(sound),
         }
-        self.sound.silence(rest);
+        self.quiet.fill(rest);
+        self.is_sounding = given > 0 && given == wanted || wanted == 0 && self.is_sounding;
         self.count(given as u64, wanted as u64);
         given
     }
 
-    /// Lets go of what was cut.
-    fn skip_to(&mut self, place: u64) {
+    /// Fills `out` with silence that belongs to the pull before.
+    pub(super) fn pad(&mut self, out: &mut [u8]) {
+        self.quiet.fill(out);
+        self.count(0, (out.len() / self.sample_bytes) as u64);
+    }
+
+    /// Lets go of what was cut. Where that interrupts a sound, the next samples of it are put into
+    /// `out` to be faded; returns how many.
+    fn skip_to(&mut self, place: u64, out: &mut [u8]) -> usize {
         let cut = place.saturating_sub(self.front);
         if cut == 0 {
-            return;
+            return 0;
         }
-        if let Ok(chunk) = self.ring.read_chunk(cut as usize * self.sound.sample_bytes) {
+        let most = match self.is_sounding {
+            true => (out.len() / self.sample_bytes) as u64,
+            false => 0,
+        };
+        let faded = cut.min(most).min(self.level.fade_samples()) as usize;
+        if let Ok(chunk) = self.ring.read_chunk(cut as usize * self.sample_bytes) {
+            let (one, two) = chunk.as_slices();
+            let tail = out.get_mut(..faded * self.sample_bytes).unwrap_or_default();
+            let (head, tail) = tail.split_at_mut(one.len().min(tail.len()));
+            copy(head, one);
+            copy(tail, two);
             chunk.commit_all();
         }
         self.front = place;
         self.state = State::Waits {
             until: self.prebuffer,
         };
+        faded
     }
 
     /// How many samples are to be heard now, at most `wanted`.
     fn decide(&mut self, wanted: u64) -> u64 {
-        let there = (self.ring.slots() / self.sound.sample_bytes) as u64;
+        let there = (self.ring.slots() / self.sample_bytes) as u64;
         // After the slots: whoever sees the last samples of a part sees that it is complete.
         let complete = self.words.complete.see();
         let end = self.front + there;
@@ -193,7 +203,7 @@ impl Pull {
 
     /// Copies `samples` from `place` to the front of `out`. Not so when a cut came in between.
     fn give(&mut self, out: &mut [u8], place: u64, samples: u64) -> bool {
-        let bytes = samples as usize * self.sound.sample_bytes;
+        let bytes = samples as usize * self.sample_bytes;
         let (Ok(chunk), Some(out)) = (self.ring.read_chunk(bytes), out.get_mut(..bytes)) else {
             return false;
         };
@@ -222,32 +232,6 @@ impl Pull {
 fn copy(to: &mut [u8], from: &[u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
-    }
-}
-
-impl Sound {
-    fn silence(&self, out: &mut [u8]) {
-        out.fill(self.silence);
-    }
-
-    fn quieten(&self, out: &mut [u8]) {
-        match &self.hold {
-            Hold::Pause => {}
-            Hold::Quieter(gain) => {
-                for pair in out.chunks_exact_mut(2) {
-                    if let [low, high] = pair {
-                        let sample = i32::from(i16::from_le_bytes([*low, *high]));
-                        [*low, *high] = (((sample * gain) >> 15) as i16).to_le_bytes();
-                    }
-                }
-            }
-            Hold::Mapped(table) => {
-                for byte in out {
-                    // A byte is always an index of 256.
-                    *byte = table.get(usize::from(*byte)).copied().unwrap_or(*byte);
-                }
-            }
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rtrb::Consumer;
 
 use super::codec;
+use super::echo::Gate;
 use super::format::Format;
 use super::host::{Options, Sent, Tracks};
 use super::level::{FLOOR_DBFS, rms_dbfs};
@@ -39,6 +40,8 @@ pub(super) struct Uplink {
     pub dropped: u64,
     /// Loudness of the last block of each track.
     pub levels_dbfs: [f32; 2],
+    /// For the echo of the agent in the track of the customer.
+    pub gate: Option<Gate>,
 }
 
 /// One ring.
@@ -136,6 +139,7 @@ impl Uplink {
             preroll_ms: u64::from(options.preroll_ms),
             dropped: 0,
             levels_dbfs: [FLOOR_DBFS; 2],
+            gate: options.echo_gate.map(Gate::new),
         }
     }
 
@@ -239,7 +243,7 @@ impl Uplink {
 
     fn block_behind(&mut self, lag_ms: u64) -> Vec<i16> {
         let most = self.samples_of_ms(BLOCK_MS);
-        let [customer, agent] = match (self.tracks, self.lanes.as_mut_slice()) {
+        let [mut customer, agent] = match (self.tracks, self.lanes.as_mut_slice()) {
             (Tracks::Stereo, [lane]) => split(&lane.take(most, self.host)),
             (Tracks::Two, [customer, agent]) => {
                 let (there, other) = (customer.frames(), agent.frames());
@@ -260,6 +264,9 @@ impl Uplink {
             if !track.is_empty() {
                 *level = rms_dbfs(track);
             }
+        }
+        if let Some(gate) = &mut self.gate {
+            gate.pass(&mut customer, self.host.rate_hz());
         }
         match self.sent {
             Sent::Customer => customer,

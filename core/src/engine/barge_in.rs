@@ -6,7 +6,8 @@
 //!                                   \---too short, no words, undecided--------> Idle  (resumed)
 //! ```
 //!
-//! Policy `immediate` confirms without holding; `off` notices nothing.
+//! Policy `immediate` confirms without holding; `off` notices nothing. Speech that is only an echo of
+//! the agent waits for the customer's voice to make it an interruption.
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,10 @@ pub(super) enum Move {
 pub(super) struct BargeIn {
     rules: Rules,
     state: State,
+    /// Whether nothing but an echo of the agent is captured.
+    only_echo: bool,
+    /// Speech that lasts and was taken for an echo.
+    echo: Option<String>,
 }
 
 impl BargeIn {
@@ -49,6 +54,8 @@ impl BargeIn {
         Self {
             rules: rules.clone(),
             state: State::Idle,
+            only_echo: false,
+            echo: None,
         }
     }
 
@@ -61,6 +68,10 @@ impl BargeIn {
     pub(super) fn speech_over(&mut self, now: Instant, item_id: &str, heard_ms: u64) -> Move {
         if let State::Held { speaks, .. } = &mut self.state {
             *speaks = true;
+            return Move::Stay;
+        }
+        if self.only_echo {
+            self.echo = Some(item_id.to_owned());
             return Move::Stay;
         }
         if heard_ms < self.rules.protect_greeting_ms {
@@ -92,8 +103,16 @@ impl BargeIn {
         }
     }
 
+    /// What is captured is nothing but an echo of the agent, or may be the customer: then the item of
+    /// the speech that was taken for an echo, if it lasts.
+    pub(super) fn echo(&mut self, is_echo: bool) -> Option<String> {
+        self.only_echo = is_echo;
+        self.echo.take_if(|_| !is_echo)
+    }
+
     /// The customer is quiet again.
     pub(super) fn speech_stopped(&mut self, now: Instant) -> Move {
+        self.echo = None;
         let State::Held { speaks, .. } = &mut self.state else {
             return Move::Stay;
         };
@@ -152,6 +171,7 @@ impl BargeIn {
     /// Nothing is to be decided any more.
     pub(super) fn stop(&mut self) {
         self.state = State::Idle;
+        (self.only_echo, self.echo) = (false, None);
     }
 
     fn confirm(&mut self, now: Instant, by: &'static str) -> Move {
@@ -260,6 +280,20 @@ mod tests {
             barge_in.speech_over(now, "u", 1_000),
             Move::Confirm(_)
         ));
+    }
+
+    #[test]
+    fn speech_that_is_an_echo_waits_for_a_voice() {
+        let (mut barge_in, now) = (BargeIn::new(&Rules::default()), Instant::now());
+        assert_eq!(barge_in.echo(true), None);
+        assert_eq!(barge_in.speech_over(now, "u", 0), Move::Stay);
+        assert_eq!(barge_in.echo(false).as_deref(), Some("u"));
+        assert!(matches!(barge_in.speech_over(now, "u", 0), Move::Hold(_)));
+        barge_in.stop();
+        barge_in.echo(true);
+        barge_in.speech_over(now, "v", 0);
+        barge_in.speech_stopped(now);
+        assert_eq!(barge_in.echo(false), None, "it was nothing else");
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub enum Input {
     Port(bool),
     /// Sound of the customer, in [`super::Engine::input_format`]; whole samples.
     Captured(Bytes),
+    /// What is captured is nothing but an echo of the agent (`true`) or may be the customer.
+    Echo(bool),
     /// More was heard: the parts that changed.
     Heard(Vec<Heard>),
     /// The answer to [`Effect::Flush`]: the parts that were cut, as far as they were heard.

@@ -47,6 +47,15 @@ impl Engine {
         self.unsent.audio_ms += format.ms_of_bytes(audio.len() as u64);
     }
 
+    pub(super) fn echo(&mut self, now: Instant, is_echo: bool, fx: &mut Effects) {
+        let speech = self.barge_in.echo(is_echo).filter(|_| self.has_floor());
+        if let Some(item_id) = speech {
+            let heard_ms = self.playout.heard_ms();
+            let step = self.barge_in.speech_over(now, &item_id, heard_ms);
+            self.carry_out(now, step, fx);
+        }
+    }
+
     pub(super) fn heard(&mut self, now: Instant, heard: &[Heard], fx: &mut Effects) {
         let first = self.playout.heard(heard);
         self.heard_first(now, first, fx);

@@ -211,6 +211,7 @@ impl Engine {
             }
             Input::Port(is_there) => self.port(now, is_there, fx),
             Input::Captured(audio) => self.captured(now, audio, fx),
+            Input::Echo(is_echo) => self.echo(now, is_echo, fx),
             Input::Heard(heard) => self.heard(now, &heard, fx),
             Input::Flushed(heard) => self.flushed(now, &heard, fx),
             Input::SlowReader => self.slow_reader(now, fx),

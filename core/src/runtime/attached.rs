@@ -1,12 +1,16 @@
 //! The media port of a session while one is attached: when to look at it, and what it has to say.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::time::sleep_until;
 
 use crate::audio::format::Format;
 use crate::audio::port::Port;
 use crate::engine::io::{Heard, Input, PartId};
+
+/// Who has not pulled for so long after the end does not listen any more.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A port and its clock. A media thread wakes nobody, so somebody has to look; the session's own
 /// task does, because it owns the port and has a frame to send anyway.
@@ -40,6 +44,7 @@ impl Attached {
         while let Some(audio) = wire.and_then(|wire| self.port.captured(now, wire)) {
             inputs.push(Input::Captured(audio));
         }
+        inputs.extend(self.port.echo().map(Input::Echo));
         self.port.top_up();
         // Counted from when it was due, so that looking takes no time; but never to catch up.
         let pause = self.port.pause(now);
@@ -51,6 +56,34 @@ impl Attached {
     pub(super) fn finish(&mut self, now: Instant, wire: Option<Format>) -> Option<Input> {
         let audio = self.port.finish(now, wire?)?;
         Some(Input::Captured(audio))
+    }
+
+    /// The session is over; whether something of what it received waits to be heard.
+    pub(super) fn end(&mut self) -> bool {
+        self.port.end();
+        self.port.top_up();
+        !self.port.is_written()
+    }
+
+    /// Lets the rest be heard, for as long as somebody pulls.
+    pub(super) async fn play_out(mut self) {
+        let (mut pulled, mut last) = (self.port.pulled(), Instant::now());
+        loop {
+            let now = Instant::now();
+            let pulled_before = std::mem::replace(&mut pulled, self.port.pulled());
+            if pulled > pulled_before {
+                last = now;
+            }
+            // For the position, which the host can still ask for.
+            self.port.heard();
+            self.port.top_up();
+            let is_over = self.port.is_written() || self.port.is_detached();
+            if is_over || now.saturating_duration_since(last) >= PATIENCE {
+                return;
+            }
+            self.due = now + self.port.pause(now);
+            sleep_until(self.due.into()).await;
+        }
     }
 
     /// Milliseconds that were pushed and will not be sent.

@@ -175,11 +175,19 @@ impl Driver {
             }
         }
         messages.close();
-        self.conclude(messages);
+        let rest = self.conclude(messages);
+        if let Some(call) = rest {
+            tokio::select! {
+                () = call.play_out() => {}
+                () = wishes.runtime.wanted() => {}
+            }
+        }
     }
 
+    /// Tells the end. Returns the port if something of the last answer is still to be heard from it.
+    ///
     /// What was taken from the application in the session's last moment is unsent as well.
-    fn conclude(mut self, mut messages: mpsc::Receiver<Message>) {
+    fn conclude(mut self, mut messages: mpsc::Receiver<Message>) -> Option<Attached> {
         let mut left = Unsent::default();
         while let Ok(message) = messages.try_recv() {
             let Message::Command(command, reply) = message else {
@@ -205,14 +213,18 @@ impl Driver {
             self.command(command, reply);
         }
         left.audio_ms += self.unsent_ms;
-        if let Some(call) = self.call.take() {
-            left.audio_ms += call.unsent_ms();
-        }
+        let is_asked = self.end.as_ref().is_some_and(|end| end.expected);
+        let mut call = self.call.take();
+        left.audio_ms += call.as_ref().map_or(0, Attached::unsent_ms);
+        // Who sees the end finds that nothing can be pushed any more.
+        let rest = call.take_if(|call| call.end() && !is_asked);
+        drop(call);
         if let Some(mut end) = self.end.take() {
             end.unsent.audio_ms += left.audio_ms;
             end.unsent.commands += left.commands;
             self.mailbox.0.finish(end);
         }
+        rest
     }
 
     async fn next(&mut self, messages: &mut mpsc::Receiver<Message>, wishes: &mut Wishes) -> Woken {

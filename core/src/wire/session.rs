@@ -140,7 +140,7 @@ impl Modality {
 pub fn format_value(format: Format) -> Value {
     match format {
         Format::Pcm16 { rate_hz } => json!({"type": format.wire_name(), "rate": rate_hz}),
-        Format::Mulaw | Format::Alaw => json!({"type": format.wire_name()}),
+        _ => json!({"type": format.wire_name()}),
     }
 }
 

@@ -13,12 +13,23 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+class EchoGate(TypedDict):
+    """How an echo of the agent is told from the customer."""
+
+    erl_db: NotRequired[float]
+    """How much weaker the echo is than what was pulled, at least, in dB (12)."""
+    tail_ms: NotRequired[int]
+    """How long it lingers after the latency of the device (200)."""
+    mute: NotRequired[bool]
+    """Whether the server gets silence instead of it (true), or only no interruption is made of it."""
+
+
 class CallOptions(TypedDict):
     """How a host gives and takes sound; each has a default that suits a telephone call."""
 
     uplink: NotRequired[Mapping[str, Any]]
     """Format of what is pushed, ``{"type": "audio/pcm", "rate": 24000}``; ``audio/pcma`` and
-    ``audio/pcmu`` are A-law and mu-law."""
+    ``audio/pcmu`` are A-law and mu-law, of 8000 Hz or the ``rate``."""
     downlink: NotRequired[Mapping[str, Any]]
     """Format of what is pulled; always mono."""
     tracks: NotRequired[Literal["mono", "stereo", "two"]]
@@ -45,6 +56,12 @@ class CallOptions(TypedDict):
     """Whether ``played`` and not the pull is what counts as heard."""
     hold_db: NotRequired[float | None]
     """How much quieter the agent is while an interruption is considered; None pauses it."""
+    echo_gate: NotRequired[EchoGate | None]
+    """Keeps the agent's echo from being taken for the customer."""
+    fade_ms: NotRequired[int]
+    """How long a sound takes to become quiet when it is cut or held, and to come back."""
+    comfort_noise_dbfs: NotRequired[float | None]
+    """Noise instead of silence where there is no sound: its level, -70 to -30; None is silence."""
     tick_ms: NotRequired[int]
     """How often the session looks at the rings."""
     idle_tick_ms: NotRequired[int]
@@ -104,8 +121,8 @@ class Call:
 
     def pull(self, samples: int) -> tuple[bytes, int]:
         """So many samples of what the agent says, and how many of them are sound; the others, at
-        the end, are silence. After the end of the session what is in the ring still comes, then
-        ConnectionClosed."""
+        the end, are silence. After the end of the session what was received still comes, if the
+        end was not asked for, else what is in the ring; then ConnectionClosed."""
         _process.check(self._born)
         return self._native.pull(samples)
 

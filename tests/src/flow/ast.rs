@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::stage::AppAct;
+
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -223,6 +225,8 @@ pub enum Verb {
     Mark(String),
     /// Opens so many other sessions first.
     Crowd(u32),
+    /// The application or its host does something else than to send an event.
+    Do(AppAct),
     /// The application of the client under test sends an event.
     App(Message),
     /// The scripted server closes with a code and a reason.

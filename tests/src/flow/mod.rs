@@ -43,7 +43,7 @@ pub use normalise::normalise;
 pub use parse::{CONFIG_KEYS, parse_common, parse_flows};
 pub use report::{Failure, Report, Summary, Verdict};
 pub use run::{Options, run};
-pub use stage::{End, OpenSpec, Seen, ServerAct, Sound, Stage, StageError};
+pub use stage::{AppAct, End, OpenSpec, Seen, ServerAct, Sound, Stage, StageError};
 
 /// All flows of a directory with what they share.
 #[derive(Clone, Debug)]

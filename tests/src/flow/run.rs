@@ -318,6 +318,7 @@ impl<'a> Runner<'a> {
             Verb::Speak(ms) => self.stage.append_audio(Sound::Speech, *ms),
             Verb::Silence(ms) => self.stage.append_audio(Sound::Silence, *ms),
             Verb::Play(ms) => self.stage.played(*ms),
+            Verb::Do(act) => self.stage.act(act),
             Verb::App(message) => {
                 let text = self.render(message)?;
                 self.stage.send(&text)

@@ -8,6 +8,7 @@ use super::ast::{
     Action, Assertion, Expect, Flow, Message, Name, Pattern, Role, Select, Step, Stream, Term,
     Times, Verb,
 };
+use super::stage::AppAct;
 
 impl Display for Name {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -80,6 +81,20 @@ impl Display for Message {
     }
 }
 
+impl Display for AppAct {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let text = |text: &String| Value::String(text.clone());
+        match self {
+            Self::Respond(policy) => write!(f, "respond {policy}"),
+            Self::Interrupt(true) => f.write_str("interrupt"),
+            Self::Interrupt(false) => f.write_str("go-on"),
+            Self::Tool(Ok(output)) => write!(f, "tool {}", text(output)),
+            Self::Tool(Err(why)) => write!(f, "tool-fails {}", text(why)),
+            Self::Deaf(ms) => write!(f, "deaf {ms}ms"),
+        }
+    }
+}
+
 impl Display for Verb {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,6 +108,7 @@ impl Display for Verb {
             Self::Raw(text) => write!(f, "raw {}", Value::String(text.clone())),
             Self::Mark(name) => write!(f, "mark {name}"),
             Self::Crowd(sessions) => write!(f, "crowd {sessions}"),
+            Self::Do(act) => act.fmt(f),
             Self::App(message) => write!(f, "app {message}"),
             Self::ServerClose(code, reason) => {
                 write!(f, "server-close {code} {}", Value::String(reason.clone()))

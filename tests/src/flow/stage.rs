@@ -47,11 +47,31 @@ pub trait Stage {
         Err(StageError::unable("read the client's transcript"))
     }
 
+    /// The application, or its host, does what is no event of the protocol.
+    fn act(&mut self, act: &AppAct) -> Result<(), StageError> {
+        let _ = act;
+        Err(StageError::unable("do what only virtual time can repeat"))
+    }
+
     /// The scripted server does something. Only in client-under-test flows.
     fn serve(&mut self, act: ServerAct) -> Result<(), StageError> {
         let _ = act;
         Err(StageError::unable("play the server"))
     }
+}
+
+/// What an application does that is no event of the protocol. What cannot be done at that moment is
+/// refused by the session, which is no failure.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AppAct {
+    /// Wishes for a response, with this policy for a busy conversation.
+    Respond(String),
+    /// Says whether a held interruption is one; `true` also interrupts by itself.
+    Interrupt(bool),
+    /// Answers the oldest tool call that it has not answered, or one that does not exist.
+    Tool(Result<String, String>),
+    /// The host does not pull for so many milliseconds from now on.
+    Deaf(u32),
 }
 
 /// How to connect. What is `None` is the default of the stage.

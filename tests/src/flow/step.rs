@@ -6,6 +6,7 @@ use super::ast::{
 use super::names::{CLIENT_EVENTS, SERVER_EVENTS};
 use super::pattern::{assertion, expectation, template};
 use super::scan::{Parsed, Scan};
+use super::stage::AppAct;
 use super::statements::Statement;
 
 /// What a statement may refer to.
@@ -198,7 +199,7 @@ const ANY_ROLE: &str = "open, close, expect-end, speak, silence, wait, play, raw
 
 fn verb(scan: &mut Scan<'_>, role: Role) -> Parsed<Verb> {
     let special = match role {
-        Role::Session => "crowd",
+        Role::Session => "crowd, respond, interrupt, go-on, tool, tool-fails, deaf",
         Role::ClientUnderTest => "app, server-close, drop, binary, no-pong",
     };
     let expected = format!("one of {ANY_ROLE}, {special}");
@@ -249,6 +250,15 @@ const END_KEYS: &[&str] = &[
 fn session_verb(scan: &mut Scan<'_>, name: &str) -> Parsed<Option<Verb>> {
     Ok(match name {
         "crowd" => Some(Verb::Crowd(scan.whole()?)),
+        "respond" => {
+            let policy = scan.word("queue, merge, replace or refuse")?;
+            Some(Verb::Do(AppAct::Respond(policy)))
+        }
+        "interrupt" => Some(Verb::Do(AppAct::Interrupt(true))),
+        "go-on" => Some(Verb::Do(AppAct::Interrupt(false))),
+        "tool" => Some(Verb::Do(AppAct::Tool(Ok(scan.string()?)))),
+        "tool-fails" => Some(Verb::Do(AppAct::Tool(Err(scan.string()?)))),
+        "deaf" => Some(Verb::Do(AppAct::Deaf(scan.millis()?))),
         _ => None,
     })
 }

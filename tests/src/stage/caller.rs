@@ -1,13 +1,33 @@
 //! A host with a media port in virtual time: it pushes what the customer says and pulls what the
 //! agent says, 20 ms at a time.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use talkwire_core::audio::codec::{decode_into, encode_into};
 use talkwire_core::audio::format::Format;
 use talkwire_core::audio::port::{self, Media, Options, Port, Track};
 use talkwire_core::engine::io::{Effect, Heard, Input, PartId};
 
 use super::FRAME_MS;
+
+/// What the listener's side sends back of the agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Echo {
+    /// After so many frames of 20 ms.
+    pub frames: usize,
+    /// Each sample divided by this.
+    pub divisor: i16,
+}
+
+/// How a caller listens and speaks.
+#[derive(Clone, Debug, Default)]
+pub struct Habits {
+    /// Options of the media port; the formats are those of the flows, PCM16 at 24 kHz.
+    pub options: Options,
+    /// The echo, if there is one.
+    pub echo: Option<Echo>,
+}
 
 /// The two ends of a port, and when its clock ticks next.
 pub(super) struct Caller {
@@ -17,11 +37,19 @@ pub(super) struct Caller {
     frame: Vec<u8>,
     /// All that was heard.
     heard: Vec<i16>,
+    /// Until when it does not pull.
+    deaf_until: Option<Instant>,
+    echo: Option<Echo>,
+    /// On its way back.
+    echoes: VecDeque<Vec<i16>>,
+    /// What the customer says and nobody captured yet; only where there is an echo.
+    said: VecDeque<i16>,
 }
 
 impl Caller {
     /// A caller whose clock begins to tick.
-    pub(super) fn new(now: Instant, options: Options) -> Self {
+    pub(super) fn new(now: Instant, habits: &Habits) -> Self {
+        let options = habits.options.clone();
         let samples = options.downlink.rate_hz() * FRAME_MS / 1_000;
         let frame = vec![0; samples as usize * options.downlink.sample_bytes()];
         let (port, media) = port::open(options).expect("the options of tests are valid");
@@ -31,6 +59,10 @@ impl Caller {
             due: now,
             frame,
             heard: Vec::new(),
+            deaf_until: None,
+            echo: habits.echo,
+            echoes: VecDeque::new(),
+            said: VecDeque::new(),
         }
     }
 
@@ -41,6 +73,15 @@ impl Caller {
 
     /// The customer says something, in the format of the port.
     pub(super) fn say(&mut self, bytes: &[u8]) {
+        if self.echo.is_some() {
+            let mut said = Vec::new();
+            decode_into(self.media.uplink(), bytes, &mut said);
+            return self.said.extend(said);
+        }
+        self.push(bytes);
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
         let taken = self.media.push(Track::Customer, bytes);
         taken.expect("the ring has room for what is said in time");
     }
@@ -58,6 +99,11 @@ impl Caller {
         &self.heard
     }
 
+    /// It pulls nothing until then.
+    pub(super) fn be_deaf(&mut self, until: Instant) {
+        self.deaf_until = Some(until);
+    }
+
     /// Sound of the agent that was pulled, in milliseconds.
     pub(super) fn pulled_ms(&self) -> u64 {
         self.media.stats().pulled * 1_000 / u64::from(self.media.downlink().rate_hz())
@@ -67,20 +113,49 @@ impl Caller {
     /// format, or nothing while the session is not open.
     pub(super) fn tick(&mut self, now: Instant, wire: Option<Format>) -> Vec<Input> {
         self.due = now + Duration::from_millis(FRAME_MS.into());
-        self.media.pull(&mut self.frame).expect("one listener");
-        let format = self.media.downlink();
-        talkwire_core::audio::codec::decode_into(format, &self.frame, &mut self.heard);
+        if self.deaf_until.is_none_or(|until| until <= now) {
+            self.media.pull(&mut self.frame).expect("one listener");
+        } else {
+            self.frame.fill(0);
+        }
+        let mut frame = Vec::new();
+        decode_into(self.media.downlink(), &self.frame, &mut frame);
+        self.heard.extend(&frame);
+        if let Some(echo) = self.echo {
+            self.echo_back(echo, frame);
+        }
         let mut inputs = Vec::new();
         self.port.listen(now, wire.is_some());
         while let Some(audio) = wire.and_then(|wire| self.port.captured(now, wire)) {
             inputs.push(Input::Captured(audio));
         }
+        inputs.extend(self.port.echo().map(Input::Echo));
         let heard = told(self.port.heard());
         if !heard.is_empty() {
             inputs.push(Input::Heard(heard));
         }
         self.port.top_up();
         inputs
+    }
+
+    /// Captures a frame: what the customer says and what of the agent comes back now.
+    fn echo_back(&mut self, echo: Echo, frame: Vec<i16>) {
+        let samples = frame.len();
+        self.echoes.push_back(frame);
+        let back = match self.echoes.len() > echo.frames {
+            true => self.echoes.pop_front().unwrap_or_default(),
+            false => vec![0; samples],
+        };
+        let said = self.said.drain(..samples.min(self.said.len()));
+        let said = said.chain(std::iter::repeat(0));
+        let mixed: Vec<i16> = back
+            .iter()
+            .zip(said)
+            .map(|(back, said)| said.saturating_add(back / echo.divisor))
+            .collect();
+        let mut bytes = Vec::new();
+        encode_into(self.media.uplink(), &mixed, &mut bytes);
+        self.push(&bytes);
     }
 
     /// Carries out an effect; returns what the engine must know at once.

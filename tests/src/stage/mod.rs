@@ -1,12 +1,14 @@
 //! What flows are played on: the simulator in virtual time, and a real WebSocket.
 
 mod broken;
-mod caller;
+pub mod caller;
 pub mod hostile;
+pub mod rules;
 pub mod sim;
 pub mod ws;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -134,16 +136,20 @@ struct Speaker {
     format: Format,
 }
 
+/// The first utterance of the caller, without the silence around it, and its rate.
+static UTTERANCE: LazyLock<(Vec<i16>, u32)> = LazyLock::new(|| {
+    let wav = Wav::read(&root().join("examples/audio/caller.wav")).expect("a committed file");
+    let ms = |ms: usize| ms * wav.rate_hz as usize / 1000;
+    (wav.to_mono()[ms(650)..ms(4_900)].to_vec(), wav.rate_hz)
+});
+
 /// Milliseconds of a frame.
 const FRAME_MS: u32 = 20;
 
 impl Speaker {
     fn new(format: Format) -> Self {
-        let wav = Wav::read(&root().join("examples/audio/caller.wav")).expect("a committed file");
-        // The first utterance of the file, without the silence around it.
-        let ms = |ms: usize| ms * wav.rate_hz as usize / 1000;
-        let speech = &wav.to_mono()[ms(650)..ms(4_900)];
-        let speech = resample(speech, wav.rate_hz, format.rate_hz()).expect("rates are valid");
+        let (speech, rate_hz) = &*UTTERANCE;
+        let speech = resample(speech, *rate_hz, format.rate_hz()).expect("rates are valid");
         Self {
             speech,
             at: 0,

@@ -1,10 +1,11 @@
 //! The simulator: engine and local server, or engine and script, joined by a network of queues in
 //! virtual time. The same inputs give the same bytes, and a minute takes no time.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use talkwire_core::audio::port;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::engine::Engine;
@@ -18,9 +19,10 @@ use talkwire_core::wire::client::Append;
 use talkwire_core::{Error, Kind, Settings, Unsent};
 use talkwire_server::{Clock, Knock, Peer, PeerEffect, PeerEffects, PeerInput, Plan};
 
-use super::caller::Caller;
+use super::caller::{Caller, Habits};
+use super::rules::Rules;
 use super::{FRAME_MS, Speaker, config, end, input_format, is_event, options, seen};
-use crate::flow::{End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
+use crate::flow::{AppAct, End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
 
 /// One way through the network.
 const LATENCY: Duration = Duration::from_millis(5);
@@ -43,6 +45,14 @@ pub struct Sim {
     crowd: u32,
     tickets: u64,
     caller: Option<Caller>,
+    habits: Habits,
+    rules: Option<Rules>,
+    /// The session is over: its host has nobody to talk to.
+    is_over: bool,
+    /// Tickets without an answer.
+    asked: HashSet<Ticket>,
+    /// Tool calls without an answer.
+    calls: VecDeque<String>,
 }
 
 /// A connection, while anything is on its way over it.
@@ -143,7 +153,26 @@ impl Sim {
             crowd: 0,
             tickets: 0,
             caller: None,
+            habits: Habits::default(),
+            rules: None,
+            is_over: false,
+            asked: HashSet::new(),
+            calls: VecDeque::new(),
         })
+    }
+
+    /// A world whose caller has these habits.
+    #[must_use]
+    pub fn with_habits(mut self, habits: Habits) -> Self {
+        self.habits = habits;
+        self
+    }
+
+    /// A world in which a broken rule panics.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = Some(rules);
+        self
     }
 
     /// Sound of the agent that the caller pulled, in milliseconds.
@@ -218,7 +247,10 @@ impl Sim {
             }
             Effect::Send(link, frame) => {
                 let text = match frame {
-                    Frame::Text(text) => text,
+                    Frame::Text(text) => {
+                        self.rules.iter_mut().for_each(|rules| rules.sent(&text));
+                        text
+                    }
                     Frame::Ping => return self.send_up(link, Up::Ping),
                     Frame::Audio(pcm, _) => {
                         let mut text = String::new();
@@ -237,9 +269,17 @@ impl Sim {
                     self.send_down(at, Downward::Down(Down::Failed(lost)));
                 }
             }
-            Effect::Emit(event) => self.seen.push_back(Seen::Event(seen(&event))),
-            Effect::Reply(ticket, result) => self.replies.push((ticket, result)),
-            Effect::End(it) => self.seen.push_back(Seen::End(end(&it))),
+            Effect::Emit(event) => self.emitted(seen(&event)),
+            Effect::Reply(ticket, result) => {
+                self.asked.remove(&ticket);
+                self.replies.push((ticket, result));
+            }
+            Effect::End(it) => {
+                let unanswered = self.asked.len();
+                self.rules.iter().for_each(|rules| rules.ended(unanswered));
+                self.is_over = true;
+                self.seen.push_back(Seen::End(end(&it)));
+            }
             Effect::Ready | Effect::Note(_) => {}
             port => {
                 let input = self.caller.as_mut().and_then(|caller| caller.effect(port));
@@ -252,6 +292,15 @@ impl Sim {
 
     fn find(&self, link: LinkId) -> Option<usize> {
         self.lines.iter().position(|line| line.link == link)
+    }
+
+    fn emitted(&mut self, event: Value) {
+        self.rules.iter_mut().for_each(|rules| rules.told(&event));
+        if event["type"] == "tool.call" {
+            let call_id = event["call_id"].as_str().unwrap_or_default();
+            self.calls.push_back(call_id.to_owned());
+        }
+        self.seen.push_back(Seen::Event(event));
     }
 
     fn dial(&mut self, at: usize) {
@@ -349,7 +398,8 @@ impl Sim {
         let lines = self.lines.iter().filter_map(Line::soonest).min();
         let script = self.script.front().map(|(at, _)| *at);
         let engine = self.engine.as_ref().and_then(Engine::deadline);
-        let caller = self.caller.as_ref().map(Caller::due);
+        let caller = self.caller.as_ref().filter(|_| !self.is_over);
+        let caller = caller.map(Caller::due);
         [lines, script, engine, caller].into_iter().flatten().min()
     }
 
@@ -450,11 +500,18 @@ impl Sim {
         while self.step(limit) {}
     }
 
-    /// Asks the engine something that it answers at once.
-    fn ask(&mut self, command: Command) -> Option<Reply> {
+    /// Asks the engine something.
+    fn wish(&mut self, command: Command) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
+        self.asked.insert(ticket);
         self.input(Input::Command(command, Some(ticket)));
+        ticket
+    }
+
+    /// Asks the engine something that it answers at once.
+    fn ask(&mut self, command: Command) -> Option<Reply> {
+        let ticket = self.wish(command);
         let index = self.replies.iter().position(|(t, _)| *t == ticket)?;
         self.replies.swap_remove(index).1.ok()
     }
@@ -473,7 +530,7 @@ impl Stage for Sim {
         let engine = Engine::new(self.dialect.clone(), options(spec), 7);
         self.engine = Some(engine.expect("the options of flows are valid"));
         if spec.call.is_some() {
-            self.caller = Some(Caller::new(self.now, port::Options::default()));
+            self.caller = Some(Caller::new(self.now, &self.habits));
             self.input(Input::Port(true));
         }
         self.input(Input::Open {
@@ -557,6 +614,30 @@ impl Stage for Sim {
             .into_iter()
             .find(|s| s.item_id == item_id)
             .map(|s| s.text))
+    }
+
+    fn act(&mut self, act: &AppAct) -> Result<(), StageError> {
+        let command = match act {
+            AppAct::Respond(policy) => {
+                let policy = serde_json::from_value(policy.as_str().into());
+                Command::Respond(None, policy.map_err(|e| StageError(e.to_string()))?)
+            }
+            AppAct::Interrupt(is_one) => Command::Interrupt(*is_one),
+            AppAct::Tool(output) => Command::ToolResult {
+                call_id: self
+                    .calls
+                    .pop_front()
+                    .unwrap_or_else(|| "call_none".to_owned()),
+                output: output.clone(),
+            },
+            AppAct::Deaf(ms) => {
+                let until = self.now + Duration::from_millis((*ms).into());
+                self.caller.iter_mut().for_each(|it| it.be_deaf(until));
+                return Ok(());
+            }
+        };
+        self.wish(command);
+        Ok(())
     }
 
     fn serve(&mut self, act: ServerAct) -> Result<(), StageError> {

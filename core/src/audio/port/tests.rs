@@ -1,22 +1,32 @@
+use std::collections::VecDeque;
 use std::f64::consts::TAU;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::audio::codec;
 use crate::audio::dtmf::{Detector, tones};
 use crate::audio::level::rms_dbfs;
 use crate::audio::numbers::cases;
 use crate::audio::resample::resample;
 
 const PCM_8K: Format = Format::Pcm16 { rate_hz: 8_000 };
-const HOSTS: [Format; 7] = [
+const HOSTS: [Format; 15] = [
     PCM_8K,
     Format::Pcm16 { rate_hz: 16_000 },
     Format::PCM16_24K,
     Format::Pcm16 { rate_hz: 44_100 },
     Format::Pcm16 { rate_hz: 48_000 },
     Format::Alaw,
+    Format::WideAlaw { rate_hz: 16_000 },
+    Format::WideAlaw { rate_hz: 24_000 },
+    Format::WideAlaw { rate_hz: 44_100 },
+    Format::WideAlaw { rate_hz: 48_000 },
     Format::Mulaw,
+    Format::WideMulaw { rate_hz: 16_000 },
+    Format::WideMulaw { rate_hz: 24_000 },
+    Format::WideMulaw { rate_hz: 44_100 },
+    Format::WideMulaw { rate_hz: 48_000 },
 ];
 const WIRES: [Format; 4] = [Format::PCM16_24K, PCM_8K, Format::Alaw, Format::Mulaw];
 
@@ -471,6 +481,7 @@ fn what_is_held_is_quiet_from_the_next_pull_on() {
     ] {
         let (mut port, media) = ports(Options {
             hold_db,
+            fade_ms: 0,
             ..host(format)
         });
         port.play(1, encode(format, &[8_000; 1_600]).into(), format);
@@ -484,6 +495,94 @@ fn what_is_held_is_quiet_from_the_next_pull_on() {
         assert_eq!(given, if hold_db.is_some() { 10 } else { 0 });
         port.hold(false);
         assert_eq!(decode(format, &pull(&media, 1).0)[0], loud);
+    }
+}
+
+/// A port that plays one level from its first pull on.
+fn level(options: Options) -> (Port, Media) {
+    let format = options.downlink;
+    let (mut port, media) = ports(options);
+    port.play(1, encode(format, &[8_000; 1_600]).into(), format);
+    port.play_end(1);
+    port.top_up();
+    (port, media)
+}
+
+/// The samples of a pull, and how many are sound.
+fn samples(media: &Media, wanted: usize) -> (Vec<i16>, usize) {
+    let (bytes, given) = pull(media, wanted);
+    (decode(media.downlink(), &bytes), given)
+}
+
+/// The largest step from one sample to the next.
+fn largest_step(samples: &[i16]) -> i32 {
+    let steps = samples
+        .windows(2)
+        .map(|pair| (i32::from(pair[0]) - i32::from(pair[1])).abs());
+    steps.max().unwrap_or(0)
+}
+
+#[test]
+fn a_cut_fades_within_the_next_pull_and_the_fade_counts_for_nothing() {
+    for format in [PCM_8K, Format::Alaw, Format::Mulaw] {
+        for (is_held, size) in [(false, 160), (true, 160), (false, 20)] {
+            let (mut port, media) = level(host(format));
+            port.hold(is_held);
+            let (mut all, given) = samples(&media, 100);
+            assert_eq!(given, 100);
+            assert_eq!(port.flush(), [(1, 100)]);
+            port.hold(false);
+            for _ in 0..2 {
+                let (more, given) = samples(&media, size);
+                all.extend(more);
+                assert_eq!(given, 0, "no sound");
+            }
+            // 5 ms are 40 samples; the codes of G.711 are 256 apart here.
+            let fade = 40.min(size);
+            let step = largest_step(&all[99..]);
+            assert!(step <= 8_000 / fade as i32 + 260, "{format:?}: {step}");
+            assert!(all[100] != 0 && all[100 + fade / 2] != 0, "it fades");
+            let quiet = decode(format, &[silence(format)].repeat(format.sample_bytes()))[0];
+            assert!(all[100 + size..].iter().all(|s| *s == quiet), "one pull");
+            assert_eq!((media.stats().pulled, media.stats().depth), (100, 0));
+            assert_eq!(port.heard(), []);
+        }
+    }
+}
+
+#[test]
+fn what_was_silent_does_not_sound_when_it_is_cut() {
+    let (mut port, media) = ports(host(PCM_8K));
+    port.play(1, encode(PCM_8K, &[8_000; 300]).into(), PCM_8K);
+    port.top_up();
+    assert_eq!(samples(&media, 100).1, 0, "less than the prebuffer");
+    port.flush();
+    assert_eq!(samples(&media, 100), (vec![0; 100], 0));
+}
+
+#[test]
+fn what_is_held_fades_and_comes_back_without_losing_a_sample() {
+    for format in [PCM_8K, Format::Alaw, Format::Mulaw] {
+        for (hold_db, given_held) in [(Some(18.0), 200), (None, 40)] {
+            let (mut port, media) = level(Options {
+                hold_db,
+                ..host(format)
+            });
+            let mut all = samples(&media, 100).0;
+            let mut real = 100;
+            for (is_held, expected) in [(true, given_held), (false, 200)] {
+                port.hold(is_held);
+                let (more, given) = samples(&media, 200);
+                all.extend(more);
+                assert_eq!(given, expected);
+                real += given as u64;
+            }
+            let step = largest_step(&all);
+            assert!(step <= 200 + 260, "{format:?} {hold_db:?}: {step}");
+            assert!(all[290] < 1_100 && all[499] == all[0], "quiet, then loud");
+            assert_eq!(port.heard(), [(1, real)]);
+            assert_eq!(media.stats().pulled, real);
+        }
     }
 }
 
@@ -516,6 +615,8 @@ fn the_latency_of_a_device_is_taken_off_and_comes_back_with_time() {
 fn a_host_that_queues_tells_what_arrived_and_nothing_else_counts() {
     let (mut port, media) = ports(Options {
         confirm: true,
+        // The second part follows in the very pull that the cut fades in.
+        fade_ms: 0,
         ..host(PCM_8K)
     });
     for part in [1, 2] {
@@ -599,6 +700,109 @@ fn samples_and_bytes_are_two_ways_to_the_same() {
     assert_eq!(media.pull_samples(&mut out), Ok(2_000));
     assert_eq!(out[..2_000], samples);
     assert_eq!(out[2_000..], [0; 100]);
+}
+
+#[test]
+fn the_echo_of_the_agent_does_not_reach_the_server_and_a_louder_voice_does() {
+    for mute in [true, false] {
+        let gate = EchoGate {
+            mute,
+            ..EchoGate::default()
+        };
+        let (mut port, media) = ports(Options {
+            echo_gate: Some(gate),
+            ..host(Format::Alaw)
+        });
+        port.play(
+            1,
+            encode(Format::Alaw, &noise(16_000, 5)).into(),
+            Format::Alaw,
+        );
+        port.play_end(1);
+        let (start, mut echoes, mut told) = (Instant::now(), VecDeque::new(), Vec::new());
+        // What is pulled comes back 100 ms later and 20 dB weaker; in the second second somebody speaks.
+        for tick in 0..150 {
+            port.top_up();
+            echoes.push_back(decode(Format::Alaw, &pull(&media, 160).0));
+            let is_voice = (50..60).contains(&tick);
+            let scale = if is_voice { 2 } else { 10 };
+            let echo = if tick < 5 {
+                vec![0; 160]
+            } else {
+                echoes.pop_front().expect("pulled")
+            };
+            let said: Vec<i16> = echo.iter().map(|sample| sample / scale).collect();
+            media
+                .push(Track::Customer, &encode(Format::Alaw, &said))
+                .expect("open");
+            let sent = decode(PCM_8K, &captured(&mut port, start + ms(20 * tick), PCM_8K));
+            told.extend(port.echo().map(|is_echo| (tick, is_echo)));
+            let is_silent = rms_dbfs(&sent) <= -60.0;
+            let hang = (60..70).contains(&tick);
+            if (7..104).contains(&tick) && !hang {
+                assert_eq!(is_silent, mute && !is_voice, "{tick}: {}", rms_dbfs(&sent));
+            }
+        }
+        assert_eq!(told.first(), Some(&(0, true)));
+        assert_eq!(told.get(1), Some(&(50, false)));
+        assert!(matches!(told.get(2), Some((90, true))), "{told:?}");
+    }
+}
+
+#[test]
+fn noise_fills_every_gap_and_is_never_taken_for_sound() {
+    for format in [PCM_8K, Format::Alaw, Format::Mulaw] {
+        let (mut port, media) = ports(Options {
+            comfort_noise_dbfs: Some(-45.0),
+            hold_db: None,
+            fade_ms: 0,
+            ..host(format)
+        });
+        let is_noise = |bytes: &[u8]| (rms_dbfs(&decode(format, bytes)) + 45.0).abs() < 1.0;
+        let said = encode(format, &noise(800, 3));
+        let (before, given) = pull(&media, 800);
+        assert!(given == 0 && is_noise(&before), "before the first sound");
+        port.play(1, said.clone().into(), format);
+        port.top_up();
+        let (dry, given) = pull(&media, 1_600);
+        let (sound, rest) = dry.split_at(said.len());
+        assert_eq!((given, sound), (800, &said[..]));
+        assert!(is_noise(rest), "after it ran dry");
+        port.play(1, said.clone().into(), format);
+        port.play_end(1);
+        port.top_up();
+        port.hold(true);
+        let (paused, given) = pull(&media, 800);
+        assert!(given == 0 && is_noise(&paused), "while it is paused");
+        port.hold(false);
+        assert_eq!(pull_all(&mut port, &media, &[160]), said);
+        assert_eq!(port.heard(), [(1, 1_600)]);
+        let stats = media.stats();
+        assert_eq!(
+            (stats.pulled, stats.silence),
+            (1_600, 800 + 800 + 800 + 160)
+        );
+    }
+}
+
+#[test]
+fn a_pull_of_samples_has_noise_to_its_end() {
+    let (mut port, media) = ports(Options {
+        comfort_noise_dbfs: Some(-45.0),
+        ..host(PCM_8K)
+    });
+    port.play(1, encode(PCM_8K, &noise(100, 3)).into(), PCM_8K);
+    port.play_end(1);
+    port.top_up();
+    let mut out = vec![0; 3_300];
+    assert_eq!(media.pull_samples(&mut out), Ok(100));
+    for part in out[100..].chunks(800) {
+        assert!((rms_dbfs(part) + 45.0).abs() < 1.0);
+    }
+    assert_eq!(media.stats().silence, 3_200);
+    drop(port);
+    assert_eq!(media.pull_samples(&mut out), Err(Kind::Closed));
+    assert_eq!(out, vec![0; 3_300]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rtrb::RingBuffer;
 
 use super::*;
+use crate::audio::format::Format;
 use crate::audio::numbers::cases;
 
 const CAPACITY: usize = 64;
@@ -12,11 +13,6 @@ const CAPACITY: usize = 64;
 fn downlink(prebuffer: u64) -> (Play, Pull) {
     let (producer, consumer) = RingBuffer::new(2 * CAPACITY);
     let words = Arc::new(Words::new());
-    let sound = Sound {
-        sample_bytes: 2,
-        silence: 0,
-        hold: Hold::Quieter(1 << 14),
-    };
     let play = Play {
         ring: producer,
         sample_bytes: 2,
@@ -27,11 +23,14 @@ fn downlink(prebuffer: u64) -> (Play, Pull) {
     let pull = Pull {
         ring: consumer,
         words,
-        sound,
+        sample_bytes: 2,
+        quiet: Quiet::new(Format::PCM16_24K, None),
+        level: Level::new(Format::PCM16_24K, Some(6.0), 0),
         prebuffer,
         rebuffer: prebuffer,
         front: 0,
         state: State::Waits { until: prebuffer },
+        is_sounding: false,
     };
     (play, pull)
 }
@@ -94,7 +93,7 @@ fn what_is_held_is_quieter_or_stands_still() {
     play.write(&bytes(99..103));
     play.words.held.set(1);
     assert_eq!(pulled(&mut pull, 2), [50, 50]);
-    pull.sound.hold = Hold::Pause;
+    pull.level = Level::new(Format::PCM16_24K, None, 0);
     assert!(pulled(&mut pull, 2).is_empty());
     play.words.held.set(0);
     assert_eq!(pulled(&mut pull, 2), [102, 103]);
