@@ -13,7 +13,9 @@ use super::codec;
 use super::downlink::Downlink;
 use super::format::Format;
 pub use super::host::{Options, Sent, Track, Tracks};
-use super::ring::{Device, Hold, Play, Pull, Push, Pushed, Sound, State, Words};
+use super::ring::{Device, Hold, Play, Pull, Push, Pushed, Sound, State, Tap, Words};
+pub use super::tap::Taken;
+use super::tap::Taps;
 use super::uplink::{Lane, Uplink};
 use super::words::{Counter, Solo};
 use crate::error::{Kind, Result};
@@ -51,7 +53,8 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
         }));
     }
     let mut pushes = pushes.into_iter();
-    let (play, pull) = downlink(&options, &shared.words);
+    let (taps, tap) = Taps::new(&options, shared.pushed.clone(), &shared.words);
+    let (play, pull) = downlink(&options, &shared.words, tap);
     let media = Media {
         customer: pushes.next().expect("at least one ring"),
         agent: pushes.next(),
@@ -65,6 +68,7 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
     let port = Port {
         uplink: Uplink::new(&options, lanes),
         downlink: Downlink::new(options.downlink, play, options.queue_max_ms),
+        taps,
         is_touched: true,
         active: None,
         options,
@@ -73,7 +77,7 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
     Ok((port, media))
 }
 
-fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
+fn downlink(options: &Options, words: &Arc<Words>, tap: Tap) -> (Play, Pull) {
     let host = options.downlink;
     let samples_of = |ms: u32| u64::from(ms) * u64::from(host.rate_hz()) / 1000;
     let bytes = samples_of(options.ring_ms) as usize * host.sample_bytes();
@@ -98,6 +102,7 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
         rebuffer: samples_of(options.rebuffer_ms),
         front: 0,
         state: State::Waits { until: prebuffer },
+        tap,
     };
     (play, pull)
 }
@@ -425,6 +430,7 @@ impl Drop for Media {
 pub struct Port {
     uplink: Uplink,
     downlink: Downlink,
+    taps: Taps,
     options: Options,
     shared: Arc<Shared>,
     /// Whether something was done since the last look.
@@ -466,6 +472,29 @@ impl Port {
     /// Milliseconds of the customer that were pushed and not sent.
     pub fn unsent_ms(&self) -> u64 {
         self.uplink.unsent_ms()
+    }
+
+    /// From now on all that is pushed and pulled is copied for a recording, or no more.
+    pub fn record(&mut self, is_on: bool) {
+        self.uplink.tap(is_on);
+        self.taps.tap(is_on);
+    }
+
+    /// Whether it is recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.taps.is_on()
+    }
+
+    /// What was pushed, as of the last [`listen`](Self::listen), and pulled since the last call, while
+    /// it is recorded. Nothing is kept for longer than a second.
+    pub fn taken(&mut self) -> Taken {
+        let [customer, agent] = self.uplink.tapped();
+        self.taps.taken(customer, agent)
+    }
+
+    /// What the host declared.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Queues more of a part to be heard, whole samples of `format`.

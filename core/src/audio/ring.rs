@@ -25,6 +25,10 @@ pub(super) struct Words {
     pub silence: Counter,
     /// How often it ran dry in the middle of a part.
     pub underruns: Counter,
+    /// 1 while what is pulled is copied for a recording. The player writes it.
+    pub tapped: Counter,
+    /// Samples that there was no room to copy.
+    pub untapped: Counter,
 }
 
 impl Words {
@@ -37,6 +41,8 @@ impl Words {
             pulled: Counter::default(),
             silence: Counter::default(),
             underruns: Counter::default(),
+            tapped: Counter::default(),
+            untapped: Counter::default(),
         }
     }
 }
@@ -116,6 +122,32 @@ pub(super) struct Pull {
     /// Samples that left the ring: where its front is.
     pub front: u64,
     pub state: State,
+    pub tap: Tap,
+}
+
+/// Where a copy of all that is pulled goes while it is recorded.
+pub(super) struct Tap {
+    /// The ring of the copies arrives here with the first recording.
+    pub arrivals: Consumer<Producer<u8>>,
+    /// It stays for good: to let go of it would give memory back on a media thread.
+    pub ring: Option<Producer<u8>>,
+}
+
+impl Tap {
+    /// Copies whole samples; returns the bytes that there was no room for.
+    fn copy(&mut self, pulled: &[u8], sample_bytes: usize) -> usize {
+        if self.ring.is_none() {
+            self.ring = self.arrivals.pop().ok();
+        }
+        let Some(ring) = &mut self.ring else {
+            return pulled.len();
+        };
+        let room = ring.slots() / sample_bytes * sample_bytes;
+        let (kept, lost) = pulled.split_at(room.min(pulled.len()));
+        // There is room, as only this end makes it less.
+        let _ = ring.push_entire_slice(kept);
+        lost.len()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +180,11 @@ impl Pull {
         }
         self.sound.silence(rest);
         self.count(given as u64, wanted as u64);
+        if self.words.tapped.get() != 0 {
+            let lost = self.tap.copy(out, self.sound.sample_bytes);
+            let lost = lost / self.sound.sample_bytes;
+            self.words.untapped.add(lost as u64);
+        }
         given
     }
 

@@ -32,6 +32,10 @@ fn downlink(prebuffer: u64) -> (Play, Pull) {
         rebuffer: prebuffer,
         front: 0,
         state: State::Waits { until: prebuffer },
+        tap: Tap {
+            arrivals: RingBuffer::new(1).1,
+            ring: None,
+        },
     };
     (play, pull)
 }
