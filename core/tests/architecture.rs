@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["session", "runtime", "options", "event", "error", "dialect"],
     ),
     ("call", &["audio", "error"]),
+    ("recorder", &["runtime", "error"]),
     // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
     // decides.
     (
@@ -24,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "wire",
             "dialect",
             "call",
+            "recorder",
             "audio::port",
             "engine::io",
             "engine::history",

@@ -301,6 +301,16 @@ impl Engine {
         self.link.is_open()
     }
 
+    /// The conversation so far, in its order.
+    pub(crate) fn segments(&self) -> &[history::Segment] {
+        self.history.segments()
+    }
+
+    /// The item of a part that is not yet heard to its end.
+    pub(crate) fn item_of(&self, part: io::PartId) -> Option<&str> {
+        self.playout.item_of(part)
+    }
+
     fn at_ms(&self, now: Instant) -> u64 {
         let since = self.opened.map_or(Duration::ZERO, |opened| {
             now.saturating_duration_since(opened)

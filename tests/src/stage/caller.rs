@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use talkwire_core::audio::format::Format;
 use talkwire_core::audio::port::{self, Media, Options, Port, Track};
+use talkwire_core::audio::stereo::Stereo;
 use talkwire_core::engine::io::{Effect, Heard, Input, PartId};
 
 use super::FRAME_MS;
@@ -17,6 +18,24 @@ pub(super) struct Caller {
     frame: Vec<u8>,
     /// All that was heard.
     heard: Vec<i16>,
+    /// All that was said.
+    said: Vec<i16>,
+    stereo: Stereo,
+    /// What was recorded, interleaved.
+    recorded: Vec<i16>,
+}
+
+/// A call as it was recorded, and as it was.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// The left channel of the recording.
+    pub left: Vec<i16>,
+    /// The right channel.
+    pub right: Vec<i16>,
+    /// What the customer said.
+    pub said: Vec<i16>,
+    /// What the host pulled.
+    pub heard: Vec<i16>,
 }
 
 impl Caller {
@@ -24,13 +43,19 @@ impl Caller {
     pub(super) fn new(now: Instant, options: Options) -> Self {
         let samples = options.downlink.rate_hz() * FRAME_MS / 1_000;
         let frame = vec![0; samples as usize * options.downlink.sample_bytes()];
-        let (port, media) = port::open(options).expect("the options of tests are valid");
+        let mut stereo = Stereo::new(options.downlink.rate_hz(), now);
+        stereo.attach(now, &options);
+        let (mut port, media) = port::open(options).expect("the options of tests are valid");
+        port.record(true);
         Self {
             port,
             media,
             due: now,
             frame,
             heard: Vec::new(),
+            said: Vec::new(),
+            stereo,
+            recorded: Vec::new(),
         }
     }
 
@@ -43,6 +68,21 @@ impl Caller {
     pub(super) fn say(&mut self, bytes: &[u8]) {
         let taken = self.media.push(Track::Customer, bytes);
         taken.expect("the ring has room for what is said in time");
+        let format = self.media.uplink();
+        talkwire_core::audio::codec::decode_into(format, bytes, &mut self.said);
+    }
+
+    /// The call so far, and its recording, which ends.
+    pub(super) fn recorded(&mut self) -> Recorded {
+        self.recorded.extend(self.stereo.detach());
+        let pairs = self.recorded.chunks_exact(2);
+        let (left, right) = pairs.map(|pair| (pair[0], pair[1])).unzip();
+        Recorded {
+            left,
+            right,
+            said: self.said.clone(),
+            heard: self.heard.clone(),
+        }
     }
 
     /// Sound of the agent that was pulled, in milliseconds.
@@ -59,6 +99,8 @@ impl Caller {
         talkwire_core::audio::codec::decode_into(format, &self.frame, &mut self.heard);
         let mut inputs = Vec::new();
         self.port.listen(now, wire.is_some());
+        self.stereo.take(now, &self.port.taken());
+        self.recorded.extend(self.stereo.frames());
         while let Some(audio) = wire.and_then(|wire| self.port.captured(now, wire)) {
             inputs.push(Input::Captured(audio));
         }

@@ -1,7 +1,7 @@
 //! What flows are played on: the simulator in virtual time, and a real WebSocket.
 
 mod broken;
-mod caller;
+pub mod caller;
 pub mod hostile;
 pub mod sim;
 pub mod ws;

@@ -17,7 +17,7 @@ use talkwire_core::wire::client::Append;
 use talkwire_core::{Error, Kind, Settings, Unsent};
 use talkwire_server::{Clock, Knock, Peer, PeerEffect, PeerEffects, PeerInput, Plan};
 
-use super::caller::Caller;
+use super::caller::{Caller, Recorded};
 use super::{FRAME_MS, Speaker, config, end, input_format, is_event, options, seen};
 use crate::flow::{End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
 
@@ -100,6 +100,12 @@ impl Sim {
             tickets: 0,
             caller: None,
         })
+    }
+
+    /// The call so far beside its recording, which ends; nothing without a caller.
+    pub fn recorded(&mut self) -> Recorded {
+        let caller = self.caller.as_mut();
+        caller.map(Caller::recorded).unwrap_or_default()
     }
 
     /// Sound of the agent that the caller pulled, in milliseconds.
