@@ -39,6 +39,7 @@ pub mod options;
 pub mod recorder;
 pub mod runtime;
 pub mod session;
+pub mod transcript;
 pub mod wire;
 
 pub use call::{Call, CallOptions};

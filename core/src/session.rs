@@ -28,6 +28,7 @@ use crate::runtime::mailbox::{Mailbox, Next};
 use crate::runtime::recorder::Sink;
 use crate::runtime::tools::{self, Runner};
 use crate::runtime::{Launched, Message, Runtime, check_not_forked};
+use crate::transcript::{self, Form};
 use crate::wire::client::{
     Append, Empty, ItemCreate, ItemId, ItemTruncate, ResponseCancel, ResponseCreate, SessionUpdate,
 };
@@ -505,6 +506,24 @@ impl Session {
             Reply::History(segments) => Ok(segments),
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// The conversation so far, written down.
+    pub async fn transcript(&self, form: Form) -> Result<String> {
+        Ok(transcript::text(&self.history().await?, form))
+    }
+
+    /// [`Session::transcript`], at most `within`; fails with `Timeout` then. Blocks the calling
+    /// thread; fails in a callback.
+    pub fn transcript_within(&self, form: Form, within: Duration) -> Result<String> {
+        check_not_forked()?;
+        if in_callback() {
+            let message = "a callback cannot wait for the session";
+            return Err(Error::new(Kind::WouldDeadlock, message));
+        }
+        let told = async { tokio::time::timeout(within, self.transcript(form)).await };
+        let told = self.0.runtime.block_on(told);
+        told.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "the session is busy")))
     }
 
     /// The settings that the server acknowledged.

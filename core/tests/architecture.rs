@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("call", &["audio", "error"]),
     ("recorder", &["runtime", "error"]),
+    ("transcript", &["engine::history", "error"]),
     // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
     // decides.
     (
@@ -26,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "dialect",
             "call",
             "recorder",
+            "transcript",
             "audio::port",
             "engine::io",
             "engine::history",

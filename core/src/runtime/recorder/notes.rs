@@ -214,11 +214,11 @@ impl Notes {
     ) -> Value {
         self.is_new = false;
         let segment = |segment: &Segment| {
+            let mut told = segment.to_json();
             let (start_ms, end_ms) = self.times(segment);
-            json!({
-                "role": segment.role.name(), "text": segment.text, "start_ms": start_ms,
-                "end_ms": end_ms, "item_id": segment.item_id, "is_final": segment.is_final,
-            })
+            told["start_ms"] = json!(start_ms);
+            told["end_ms"] = json!(end_ms);
+            told
         };
         json!({
             "version": 1,
