@@ -72,6 +72,7 @@
  *     call and wait for nobody.
  * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
  * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
+ * tw_recorder_start() records what is pushed and pulled; no media thread waits for a disk.
  *
  * @section errors Errors
  *
