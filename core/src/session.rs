@@ -236,7 +236,8 @@ impl Session {
     /// readable at any time, also when this process is killed, and lack at most their last second.
     ///
     /// The recording begins with the media port if one is attached, else when one is, and ends with
-    /// the session. A session has one at a time. Nothing is written by the caller, a media thread or
+    /// the session; what is pulled out of the ring after that is not in it. Where the host confirms
+    /// what has arrived at the listener, that is what counts as heard. A session has one at a time. Nothing is written by the caller, a media thread or
     /// the session; but creating the file blocks as files do. A full disk ends the recording, which
     /// `protocol.fault` tells, and never the session.
     pub fn record(&self, path: impl AsRef<Path>, options: RecorderOptions) -> Result<Recorder> {

@@ -488,8 +488,8 @@ impl Port {
     /// What was pushed, as of the last [`listen`](Self::listen), and pulled since the last call, while
     /// it is recorded. Nothing is kept for longer than a second.
     pub fn taken(&mut self) -> Taken {
-        let [customer, agent] = self.uplink.tapped();
-        self.taps.taken(customer, agent)
+        let confirmed = self.shared.confirmed.load(Ordering::Acquire);
+        self.taps.taken(self.uplink.tapped(), confirmed)
     }
 
     /// What the host declared.
@@ -535,7 +535,9 @@ impl Port {
     pub fn flush(&mut self) -> Vec<(u64, u64)> {
         self.is_touched = true;
         let device = self.device();
-        self.downlink.flush(device)
+        let cut = self.downlink.flush(device);
+        self.taps.cut(self.shared.confirmed.load(Ordering::Acquire));
+        cut
     }
 
     /// Makes what sounds quiet, or loud again, from the next pull on.

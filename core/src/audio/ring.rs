@@ -129,6 +129,8 @@ pub(super) struct Pull {
 pub(super) struct Tap {
     /// The ring of the copies arrives here with the first recording.
     pub arrivals: Consumer<Producer<u8>>,
+    /// Only what is sound: of a host that queues what it pulls, the silences mean nothing.
+    pub is_sound_only: bool,
     /// It stays for good: to let go of it would give memory back on a media thread.
     pub ring: Option<Producer<u8>>,
 }
@@ -181,7 +183,11 @@ impl Pull {
         self.sound.silence(rest);
         self.count(given as u64, wanted as u64);
         if self.words.tapped.get() != 0 {
-            let lost = self.tap.copy(out, self.sound.sample_bytes);
+            let copied = match self.tap.is_sound_only {
+                true => out.get(..sound_bytes).unwrap_or_default(),
+                false => &*out,
+            };
+            let lost = self.tap.copy(copied, self.sound.sample_bytes);
             let lost = lost / self.sound.sample_bytes;
             self.words.untapped.add(lost as u64);
         }

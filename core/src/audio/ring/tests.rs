@@ -34,6 +34,7 @@ fn downlink(prebuffer: u64) -> (Play, Pull) {
         state: State::Waits { until: prebuffer },
         tap: Tap {
             arrivals: RingBuffer::new(1).1,
+            is_sound_only: false,
             ring: None,
         },
     };
