@@ -301,6 +301,11 @@ impl Engine {
         self.link.is_open()
     }
 
+    /// The server's name of the session, once it has told it.
+    pub(crate) fn session_id(&self) -> Option<&str> {
+        self.config.acknowledged().0.get("id")?.as_str()
+    }
+
     /// The conversation so far, in its order.
     pub(crate) fn segments(&self) -> &[history::Segment] {
         self.history.segments()

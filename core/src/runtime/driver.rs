@@ -273,7 +273,7 @@ impl Driver {
             }
             Message::Record(sink) => {
                 self.look();
-                self.recording = Some(Recording::new(sink));
+                self.recording = Some(Recording::new(sink, self.engine.session_id()));
                 self.record();
             }
             Message::Unrecord(sink) => self.unrecord(&sink),

@@ -38,11 +38,16 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn new(sink: Arc<Sink>) -> Self {
+    /// `session_id` is the server's, if there is a link already.
+    pub(super) fn new(sink: Arc<Sink>, session_id: Option<&str>) -> Self {
+        let mut notes = Notes::default();
+        if let Some(id) = session_id {
+            notes.linked(id);
+        }
         Self {
             sink,
             stereo: None,
-            notes: Notes::default(),
+            notes,
             gathered: Vec::new(),
             missed: 0,
             noted: None,

@@ -24,8 +24,8 @@ const JITTER_MS: i64 = 40;
 #[derive(Default)]
 pub(super) struct Notes {
     started_unix_ms: u64,
-    /// Where the recording begins, on the clock of the session.
-    started_ms: u64,
+    /// Where the recording begins, on the clock of the session, once it has begun.
+    started_ms: Option<u64>,
     links: Vec<Value>,
     barge_ins: Vec<Value>,
     cuts: Vec<Value>,
@@ -52,9 +52,15 @@ struct Playout {
 }
 
 impl Notes {
+    /// The link that is there already, by the server's name of its session.
+    pub(super) fn linked(&mut self, session_id: &str) {
+        let link = json!({"session_id": session_id, "start_ms": null});
+        self.keep(|notes| &mut notes.links, link);
+    }
+
     /// The recording begins at this time of the session.
     pub(super) fn begin(&mut self, session_ms: u64) {
-        self.started_ms = session_ms;
+        self.started_ms = Some(session_ms);
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let ms = now.map_or(0, |since| since.as_millis());
         self.started_unix_ms = u64::try_from(ms).unwrap_or(u64::MAX);
@@ -185,7 +191,7 @@ impl Notes {
 
     /// A time of the session; nothing for what was before the recording.
     fn time(&self, session_ms: u64) -> Option<u64> {
-        session_ms.checked_sub(self.started_ms)
+        session_ms.checked_sub(self.started_ms?)
     }
 
     /// Start and end of what was said. Not from where its text came, but from where it sounds.
@@ -273,6 +279,7 @@ mod tests {
     #[test]
     fn an_item_of_the_agent_stands_where_it_was_heard() {
         let mut notes = Notes::default();
+        notes.begin(0);
         notes.plays(PartId(1), Some("a"), Format::PCM16_24K);
         notes.plays(PartId(2), Some("b"), Format::PCM16_24K);
         let heard = |samples| {
