@@ -72,6 +72,7 @@
  *     call and wait for nobody.
  * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
  * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
+ * tw_recorder_start() records what is pushed and pulled; no media thread waits for a disk.
  *
  * @section errors Errors
  *
@@ -356,11 +357,17 @@ typedef struct tw_event tw_event;
 /** A realtime server in this process, on threads of its own. */
 typedef struct tw_local_server tw_local_server;
 
+/** A recording: a WAV file, and notes in JSON beside it. */
+typedef struct tw_recorder tw_recorder;
+
 /** Threads for sessions: some that do I/O and some that run callbacks; none belongs to a session. */
 typedef struct tw_runtime tw_runtime;
 
 /** One conversation. */
 typedef struct tw_session tw_session;
+
+/** A conversation as it was when it was written down. */
+typedef struct tw_transcript tw_transcript;
 
 /** What a call returns: TW_OK, another positive answer, or a negative TW_ERR_*. */
 typedef int32_t tw_status;
@@ -1447,6 +1454,120 @@ TW_API tw_status tw_call_stats(const struct tw_call *call, struct tw_stats *stat
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
 TW_API void tw_call_detach(struct tw_call *call);
+
+/* ---- Recordings and transcripts ---------------------------------------------------------------- */
+
+/**
+ * Records a call into a WAV file (PCM16), replacing what is there: the customer as pushed on the
+ * left, the agent on the right as the host pulled it, with its cuts and silences. Beside it stands
+ * NAME.json: `segments` (`role`, `text`, `start_ms`, `end_ms`, `item_id`, `is_final`), `barge_ins`,
+ * `cuts` (`item_id`, `heard_ms`), `gaps`, `end`; all times are milliseconds of the recording. Both
+ * files are readable at any time, also when this process is killed, and lack at most their last
+ * second. The recording begins with the media port if one is attached, else when one is, and ends
+ * with the session, which has one recording at a time. A full disk ends the recording, which
+ * TW_EVENT_PROTOCOL_FAULT tells, and never the session.
+ *
+ * The options are a JSON object: `rate_hz`, 8000 to 48000; without it the higher rate of the media
+ * port, or 24000 when none is attached yet.
+ *
+ * @param session      the session
+ * @param path         the WAV file
+ * @param path_len     bytes of the path, or TW_NTS
+ * @param options      JSON object, or NULL
+ * @param options_len  its bytes, or TW_NTS
+ * @param recorder     receives the recording; give it back with tw_recorder_free()
+ * @param err          receives the error, may be NULL
+ * @return TW_OK, TW_ERR_IO (the file cannot be written), TW_ERR_ARGUMENT (also when there is a
+ *         recording already), TW_ERR_CONFIG, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: while the file is created.
+ */
+TW_API tw_status tw_recorder_start(struct tw_session *session,
+                            const char *path,
+                            size_t path_len,
+                            const char *options,
+                            size_t options_len,
+                            struct tw_recorder **recorder,
+                            struct tw_error **err);
+
+/**
+ * Ends the recording before its session and returns at once; tw_recorder_wait() says when the files
+ * are complete.
+ *
+ * @param recorder  the recording
+ * @param err       receives the error, may be NULL
+ * @return TW_OK, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_recorder_stop(struct tw_recorder *recorder, struct tw_error **err);
+
+/**
+ * Waits until the recording has ended, by tw_recorder_stop() or with its session, and the files are
+ * complete.
+ *
+ * @param recorder    the recording
+ * @param timeout_ms  milliseconds to wait
+ * @param err         receives the error, may be NULL
+ * @return TW_OK, TW_ERR_TIMEOUT (it goes on), TW_ERR_IO (what ended it, such as a full disk),
+ *         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: no. Blocks: yes.
+ */
+TW_API tw_status tw_recorder_wait(struct tw_recorder *recorder,
+                           uint32_t timeout_ms,
+                           struct tw_error **err);
+
+/**
+ * Milliseconds that a reader of the file finds, whatever becomes of this process. 0 for NULL.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API uint64_t tw_recorder_written_ms(const struct tw_recorder *recorder);
+
+/**
+ * Gives the handle back. The recording goes on to the end of its session. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_recorder_free(struct tw_recorder *recorder);
+
+/**
+ * Writes the conversation so far down: as JSON (`segments` with `role`, `text`, `start_ms`,
+ * `end_ms`, `item_id`, `is_final`), or for players as WebVTT or SubRip. Before the session is
+ * closed: what is over has forgotten it.
+ *
+ * @param session     the session
+ * @param form        "json", "vtt" or "srt"
+ * @param len         its bytes, or TW_NTS
+ * @param timeout_ms  milliseconds to wait for the session
+ * @param transcript  receives the transcript; give it back with tw_transcript_free()
+ * @param err         receives the error, may be NULL
+ * @return TW_OK, TW_ERR_TIMEOUT, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_WOULD_DEADLOCK (in a
+ *         callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: no. Blocks: yes.
+ */
+TW_API tw_status tw_transcript_write(struct tw_session *session,
+                              const char *form,
+                              size_t len,
+                              uint32_t timeout_ms,
+                              struct tw_transcript **transcript,
+                              struct tw_error **err);
+
+/**
+ * The text; it belongs to the transcript. Empty for NULL.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_transcript_text(const struct tw_transcript *transcript);
+
+/**
+ * Gives the transcript back. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_transcript_free(struct tw_transcript *transcript);
 
 /* ---- Events ------------------------------------------------------------------------------------ */
 

@@ -297,6 +297,28 @@ class Call {
 };
 
 
+/// The recording of a call; it goes on without this, to the end of its session.
+class Recorder {
+ public:
+  /// Ends it before its session.
+  void stop() {
+    detail::Check check;
+    check(tw_recorder_stop(recorder_.get(), check));
+  }
+  /// Waits until it has ended and the files are complete; throws what ended it otherwise.
+  void wait(milliseconds within) {
+    detail::Check check;
+    check(tw_recorder_wait(recorder_.get(), within.count(), check));
+  }
+  /// What a reader of the file finds, whatever becomes of this process.
+  std::uint64_t written_ms() const noexcept { return tw_recorder_written_ms(recorder_.get()); }
+
+ private:
+  friend class SessionRef;
+  explicit Recorder(tw_recorder *recorder) noexcept : recorder_(recorder) {}
+  detail::Handle<tw_recorder, tw_recorder_free> recorder_;
+};
+
 /// A session that somebody else frees: what callbacks are given, and the verbs of every session.
 class SessionRef {
  public:
@@ -313,6 +335,24 @@ class SessionRef {
     tw_call *call = nullptr;
     check(tw_call_attach(session_, options.data(), options.size(), &call, check));
     return Call(call);
+  }
+  /// Records the call into a WAV file, with notes in JSON beside it; the options are a JSON object.
+  Recorder record(std::string_view path, std::string_view options = "{}") {
+    detail::Check check;
+    tw_recorder *recorder = nullptr;
+    check(tw_recorder_start(session_, path.data(), path.size(), options.data(), options.size(),
+                            &recorder, check));
+    return Recorder(recorder);
+  }
+  /// The conversation so far as "json", "vtt" or "srt".
+  std::string transcript(std::string_view form, milliseconds within) {
+    detail::Check check;
+    tw_transcript *transcript = nullptr;
+    check(tw_transcript_write(session_, form.data(), form.size(), within.count(), &transcript,
+                              check));
+    const detail::Handle<tw_transcript, tw_transcript_free> owned(transcript);
+    const tw_str text = tw_transcript_text(transcript);
+    return std::string(text.ptr, text.len);
   }
   void commit() { call(tw_session_commit); }
   void clear() { call(tw_session_clear); }

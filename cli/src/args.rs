@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 use talkwire_core::dialect::Dialect;
+use talkwire_core::transcript::Form;
 
 /// Realtime voice agents from the command line.
 #[derive(Debug, Parser)]
@@ -115,6 +116,13 @@ fn words(text: &str) -> Result<String, String> {
     }
 }
 
+/// A transcript is written in the form that its name ends with.
+fn transcript(path: &str) -> Result<PathBuf, String> {
+    let form = Form::of_path(path.as_ref());
+    form.map(|_| path.into())
+        .map_err(|e| e.message().to_owned())
+}
+
 /// How fast the local server sends answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Pacing {
@@ -152,6 +160,13 @@ pub(crate) struct Call {
     /// Write what the agent said to this file: WAV, PCM16 mono
     #[arg(long, value_name = "OUT.WAV")]
     pub(crate) save: Option<PathBuf>,
+    /// Record both sides as they are heard on the line: WAV, customer left and agent right, and notes
+    /// in NAME.json beside it; needs --audio at the speed of speech
+    #[arg(long, value_name = "CALL.WAV", conflicts_with = "text")]
+    pub(crate) record: Option<PathBuf>,
+    /// Write down who said what: .json, .vtt or .srt
+    #[arg(long, value_name = "FILE", value_parser = transcript)]
+    pub(crate) transcript: Option<PathBuf>,
     /// Send at the speed of speech and listen to the answer, or send as fast as possible and take what
     /// comes
     #[arg(long, value_enum, default_value_t = Pace::Real)]
@@ -322,11 +337,14 @@ mod tests {
             "talkwire serve --tls --cert c",
             "talkwire serve --cert c --key k",
             "talkwire demo --lang xx",
+            "talkwire call --url ws://h/ --text a --record c.wav",
+            "talkwire call --url ws://h/ --text a --transcript c.doc",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         for good in [
             "talkwire call --url ws://h/ --text a --pace max",
+            "talkwire call --url ws://h/ --audio a --record c.wav --transcript c.srt",
             "talkwire serve --tls --cert c --key k",
             "talkwire serve --fault a.yaml --fault b.json --brain http://h/v1",
             "talkwire demo --lang en --json",

@@ -13,6 +13,7 @@ use talkwire_core::wire::{Item, Session as Settings};
 use talkwire_core::{Client, Options};
 
 use crate::args::{Call, Pace};
+use crate::artifacts;
 use crate::captions::Captions;
 use crate::report;
 use crate::stop::Stop;
@@ -63,6 +64,7 @@ fn call(args: &Call, stop: &Stop) -> Result<(i32, Value)> {
     let table = args.dialect.as_deref().map(dialect_table).transpose()?;
     let dialect = dialect(table.as_deref())?;
     let mut talk = open(args, &said, table.as_deref(), &dialect, stop)?;
+    talk.recording.clone_from(&args.record);
     let over = match talk.wait_until_open()? {
         Some(over) => over,
         None => converse(&mut talk, &said, args.pace)?,
@@ -71,6 +73,9 @@ fn call(args: &Call, stop: &Stop) -> Result<(i32, Value)> {
     let (record, end) = talk.finish()?;
     if let Some(path) = &args.save {
         save(path, &record)?;
+    }
+    if let Some(path) = &args.transcript {
+        artifacts::write_transcript(path, &record)?;
     }
     Ok(outcome(args, over, failure, &record, &end))
 }

@@ -36,8 +36,10 @@ pub mod error;
 pub mod event;
 pub mod net;
 pub mod options;
+pub mod recorder;
 pub mod runtime;
 pub mod session;
+pub mod transcript;
 pub mod wire;
 
 pub use call::{Call, CallOptions};
@@ -45,6 +47,7 @@ pub use client::Client;
 pub use error::{Error, Kind, Result, Retry, Who};
 pub use event::{End, Event, Unsent};
 pub use options::Options;
+pub use recorder::{Recorder, RecorderOptions};
 pub use runtime::Runtime;
 pub use session::Session;
 pub use wire::Session as Settings;

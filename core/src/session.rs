@@ -2,8 +2,9 @@
 
 use std::future::{Future, poll_fn};
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,14 +22,20 @@ use crate::event::local::ToolCall;
 use crate::event::{End, Event, Usage};
 use crate::options::WhenBusy;
 use crate::options::tool::Tool;
+use crate::recorder::{Recorder, RecorderOptions};
 use crate::runtime::dispatch::{Handler, in_callback};
 use crate::runtime::mailbox::{Mailbox, Next};
+use crate::runtime::recorder::Sink;
 use crate::runtime::tools::{self, Runner};
 use crate::runtime::{Launched, Message, Runtime, check_not_forked};
+use crate::transcript::{self, Form};
 use crate::wire::client::{
     Append, Empty, ItemCreate, ItemId, ItemTruncate, ResponseCancel, ResponseCreate, SessionUpdate,
 };
 use crate::wire::{ClientEvent, Item, Map, Session as Settings};
+
+/// The rate of most wires.
+const WIRE_HZ: u32 = 24_000;
 
 /// One conversation. Cheap to clone; all methods may be called from any thread and from callbacks,
 /// and none but those that say so blocks.
@@ -48,6 +55,8 @@ struct Shared {
     close_ms: u64,
     /// The media port, if one is attached.
     call: Mutex<Weak<Media>>,
+    /// The recording, if one runs.
+    recorder: Mutex<Weak<Sink>>,
 }
 
 /// The answer to a command, once the server has given it. Need not be awaited: an error that
@@ -100,6 +109,7 @@ impl Session {
             runtime,
             close_ms,
             call: Mutex::new(Weak::new()),
+            recorder: Mutex::new(Weak::new()),
         }))
     }
 
@@ -205,11 +215,57 @@ impl Session {
             let message = "the session has a media port: detach it first";
             return Err(Error::new(Kind::Argument, message));
         }
-        let (port, media) = port::open(options)?;
+        let (mut port, media) = port::open(options)?;
+        if self
+            .recording()
+            .upgrade()
+            .is_some_and(|sink| !sink.is_over())
+        {
+            // Before the host can push or pull anything.
+            port.record(true);
+        }
         let media = Arc::new(media);
         self.message(Message::Attach(Box::new(port)))?;
         *attached = Arc::downgrade(&media);
         Ok(Call::new(media))
+    }
+
+    /// Records the call into a WAV file, replacing what is there: the customer as pushed on the left,
+    /// the agent on the right as the listener pulled it, cuts and silence included. Beside it stands
+    /// `NAME.json` with who said what and where, interruptions, cuts, gaps and the end. Both are
+    /// readable at any time, also when this process is killed, and lack at most their last second.
+    ///
+    /// The recording begins with the media port if one is attached, else when one is, and ends with
+    /// the session; what is pulled out of the ring after that is not in it. Where the host confirms
+    /// what has arrived at the listener, that is what counts as heard. A session has one at a time. Nothing is written by the caller, a media thread or
+    /// the session; but creating the file blocks as files do. A full disk ends the recording, which
+    /// `protocol.fault` tells, and never the session.
+    pub fn record(&self, path: impl AsRef<Path>, options: RecorderOptions) -> Result<Recorder> {
+        self.check_open()?;
+        let mut recording = self.recording();
+        if recording.upgrade().is_some_and(|sink| !sink.is_over()) {
+            let message = "the session is recorded already: stop that first";
+            return Err(Error::new(Kind::Argument, message));
+        }
+        let attached = self.0.call.lock().unwrap_or_else(PoisonError::into_inner);
+        let media = attached.upgrade().filter(|media| media.is_live());
+        drop(attached);
+        let of_port = |media: Arc<Media>| media.uplink().rate_hz().max(media.downlink().rate_hz());
+        let rate_hz = options
+            .rate_hz
+            .or_else(|| media.map(of_port))
+            .unwrap_or(WIRE_HZ);
+        let mailbox = self.0.mailbox.clone();
+        let sink = self.0.runtime.record(path.as_ref(), rate_hz, mailbox)?;
+        self.message(Message::Record(sink.clone()))?;
+        *recording = Arc::downgrade(&sink);
+        let commands = self.0.commands.downgrade();
+        Ok(Recorder::new(sink, commands, self.0.runtime.clone()))
+    }
+
+    fn recording(&self) -> MutexGuard<'_, Weak<Sink>> {
+        let recorder = &self.0.recorder;
+        recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // ---- commands -------------------------------------------------------------------------------
@@ -451,6 +507,24 @@ impl Session {
             Reply::History(segments) => Ok(segments),
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// The conversation so far, written down.
+    pub async fn transcript(&self, form: Form) -> Result<String> {
+        Ok(transcript::text(&self.history().await?, form))
+    }
+
+    /// [`Session::transcript`], at most `within`; fails with `Timeout` then. Blocks the calling
+    /// thread; fails in a callback.
+    pub fn transcript_within(&self, form: Form, within: Duration) -> Result<String> {
+        check_not_forked()?;
+        if in_callback() {
+            let message = "a callback cannot wait for the session";
+            return Err(Error::new(Kind::WouldDeadlock, message));
+        }
+        let told = async { tokio::time::timeout(within, self.transcript(form)).await };
+        let told = self.0.runtime.block_on(told);
+        told.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "the session is busy")))
     }
 
     /// The settings that the server acknowledged.

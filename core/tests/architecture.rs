@@ -12,6 +12,8 @@ const EDGES: &[(&str, &[&str])] = &[
         &["session", "runtime", "options", "event", "error", "dialect"],
     ),
     ("call", &["audio", "error"]),
+    ("recorder", &["runtime", "error"]),
+    ("transcript", &["engine::history", "error"]),
     // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
     // decides.
     (
@@ -24,6 +26,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "wire",
             "dialect",
             "call",
+            "recorder",
+            "transcript",
             "audio::port",
             "engine::io",
             "engine::history",

@@ -17,6 +17,10 @@ const CHAPTERS: &[(&str, &[&str])] = &[
     ("Sessions", &["tw_session_"]),
     ("Tools", &["tw_tool_"]),
     ("Media port", &["tw_call_"]),
+    (
+        "Recordings and transcripts",
+        &["tw_recorder_", "tw_transcript_"],
+    ),
     ("Events", &["tw_event_"]),
     ("The end of a session", &["tw_end_"]),
     ("Local server", &["tw_local_server_"]),

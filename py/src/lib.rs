@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod error;
 mod event;
+mod recorder;
 mod server;
 mod session;
 
@@ -36,6 +37,8 @@ mod _native {
     use super::error::kinds;
     #[pymodule_export]
     use super::event::{Event, Made};
+    #[pymodule_export]
+    use super::recorder::Recorder;
     #[pymodule_export]
     use super::server::LocalServer;
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,12 +15,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use talkwire_core::options::WhenBusy;
 use talkwire_core::options::tool::Tool;
+use talkwire_core::transcript::Form;
 use talkwire_core::wire::audio;
 use talkwire_core::{Error, Kind, Result};
 
 use crate::call::Call;
 use crate::error::{OrRaise, details};
 use crate::event::Made;
+use crate::recorder::Recorder;
 
 /// One conversation.
 #[pyclass(frozen, module = "talkwire._native")]
@@ -152,6 +155,20 @@ impl Session {
         self.0.attach(options).or_raise(py).map(Call)
     }
 
+    /// Records into a WAV file; options as JSON. Blocks while the file is created.
+    fn record(&self, py: Python<'_>, path: PathBuf, options: &str) -> PyResult<Recorder> {
+        let options = talkwire_core::RecorderOptions::from_json(options).or_raise(py)?;
+        let recorder = py.detach(|| self.0.record(path, options));
+        recorder.or_raise(py).map(Recorder)
+    }
+
+    /// The conversation so far, as `json`, `vtt` or `srt`, once it has been written down.
+    fn transcript(&self, py: Python<'_>, form: &str) -> PyResult<Waiting> {
+        let form = Form::named(form).or_raise(py)?;
+        let session = self.0.clone();
+        Waiting::telling(async move { session.transcript(form).await })
+    }
+
     /// Asks for the end, which then comes within the given time.
     fn close(&self, within_ms: Option<u64>) {
         match within_ms {
@@ -175,7 +192,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    fn new(future: impl Future<Output = Result<()>> + Send + 'static) -> PyResult<Self> {
+    pub(crate) fn new(future: impl Future<Output = Result<()>> + Send + 'static) -> PyResult<Self> {
         let (reader, writer) = std::io::pipe()?;
         Ok(Self {
             future: Mutex::new(Box::pin(future)),

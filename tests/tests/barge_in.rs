@@ -153,6 +153,22 @@ fn interrupted_again_and_again(profile: &str, seed: u64, turns: u32) {
         truncated > turns / 2,
         "only {truncated} answers were heard in part"
     );
+    recorded_as_heard(&mut call.sim);
+}
+
+/// A cut answer is cut in the recording where it was cut for the listener, to the sample.
+fn recorded_as_heard(sim: &mut Sim) {
+    let call = sim.recorded();
+    let sounds =
+        |track: &[i16]| -> Vec<i16> { track.iter().copied().filter(|s| *s != 0).collect() };
+    assert!(!sounds(&call.heard).is_empty());
+    assert!(
+        call.right[..call.heard.len()] == call.heard[..],
+        "the agent"
+    );
+    assert_eq!(call.left.len(), call.right.len());
+    // Between its words nothing was pushed, which is silence in the file.
+    assert!(sounds(&call.left) == sounds(&call.said), "the customer");
 }
 
 #[test]

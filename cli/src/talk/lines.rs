@@ -1,7 +1,7 @@
 //! Who said what, and when.
 
 use serde::Serialize;
-use talkwire_core::engine::history::Role;
+use talkwire_core::engine::history::{Role, Segment};
 use talkwire_core::wire::Item;
 
 /// One utterance on the clock of the call.
@@ -22,6 +22,25 @@ pub(crate) struct Utterance {
     pub(crate) text: String,
     pub(crate) start_ms: u64,
     pub(crate) end_ms: u64,
+}
+
+impl Utterance {
+    /// The same for whoever writes transcripts.
+    pub(crate) fn segment(&self) -> Segment {
+        let is_agent = self.role == Role::Agent.name();
+        Segment {
+            item_id: String::new(),
+            role: if is_agent {
+                Role::Agent
+            } else {
+                Role::Customer
+            },
+            text: self.text.clone(),
+            start_ms: Some(self.start_ms),
+            end_ms: Some(self.end_ms),
+            is_final: true,
+        }
+    }
 }
 
 /// The utterances of a call.

@@ -23,6 +23,7 @@ pub(crate) mod record;
 pub(crate) mod uplink;
 pub(crate) mod waits;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use talkwire_core::dialect::Dialect;
@@ -31,10 +32,11 @@ use talkwire_core::event::{End, Event};
 use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::wire::client::{Empty, ItemCreate, ResponseCreate, SessionUpdate};
 use talkwire_core::wire::{ClientEvent, Item, ServerEvent, Session as Settings};
-use talkwire_core::{Client, Options, Session};
+use talkwire_core::{Client, Options, Recorder, RecorderOptions, Session};
 
 use crate::args::Pace;
 use crate::captions::Captions;
+use crate::report;
 use crate::stop::Stop;
 use bill::Bill;
 use line::{Frame, Line};
@@ -84,6 +86,9 @@ pub(crate) struct Talk {
     pub(crate) waits: Waits,
     pub(crate) uplink: Option<Uplink>,
     line: Option<Line>,
+    /// Where the line is to be recorded.
+    pub(crate) recording: Option<PathBuf>,
+    recorder: Option<Recorder>,
     bill: Bill,
 }
 
@@ -111,6 +116,8 @@ impl Talk {
             waits: Waits::default(),
             uplink: None,
             line: None,
+            recording: None,
+            recorder: None,
             bill: Bill::default(),
         };
         if !patch.0.is_empty() {
@@ -144,6 +151,14 @@ impl Talk {
         let agreed = self.record.agreed();
         if is_real && agreed.turn_silence_ms().is_some() && agreed.is_spoken() {
             let rate_hz = self.record.playout().rate_hz();
+            // Before the line, so that nothing of it is missing.
+            self.recorder = match self.recording.take() {
+                None => None,
+                Some(path) => match self.session.record(path, RecorderOptions::default()) {
+                    Err(error) if error.kind() == Kind::Closed => None,
+                    recorder => Some(recorder?),
+                },
+            };
             self.line = match Line::open(&self.session, uplink.format(), rate_hz) {
                 // The end, which the mailbox holds, says why.
                 Err(error) if error.kind() == Kind::Closed => None,
@@ -329,6 +344,13 @@ impl Talk {
                 Next::End(end) => break end,
             }
         };
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finished_within(Duration::from_secs(60))?;
+        }
+        if let Some(path) = &self.recording {
+            let path = path.display();
+            report::warn(&format!("{path}: there was no line that could be recorded"));
+        }
         let now_ms = self.now_ms();
         self.bill.look();
         let usage = self.bill.known();

@@ -8,9 +8,13 @@ use crate::world::{Ran, Server, assert_shape, call, folder, talkwire, text};
 
 fn digits_of(path: &Path) -> String {
     let wav = Wav::read(path).expect("reads");
+    digits_in(&wav.to_mono(), wav.rate_hz)
+}
+
+fn digits_in(samples: &[i16], rate_hz: u32) -> String {
     let mut digits = Vec::new();
-    let mut detector = dtmf::Detector::new(wav.rate_hz).expect("a rate");
-    detector.push(&wav.to_mono(), &mut digits);
+    let mut detector = dtmf::Detector::new(rate_hz).expect("a rate");
+    detector.push(samples, &mut digits);
     digits.into_iter().collect()
 }
 
@@ -55,6 +59,33 @@ fn digits_arrive_and_come_back_once_and_in_order_through_every_rate() {
             assert_eq!(result["usage"]["responses"], 1, "{result}");
         }
     }
+}
+
+#[test]
+fn a_call_is_recorded_with_a_side_for_each_and_written_down() {
+    let folder = folder("recorded");
+    let server = Server::start(&["--brain", "echo", "--ears", "dtmf", "--voice", "dtmf"]);
+    let said = digits_file(&folder, 8_000);
+    let (recorded, written) = (folder.join("call.wav"), folder.join("call.srt"));
+    let files = ["--record", text(&recorded), "--transcript", text(&written)];
+    let ran = call(
+        &server.url,
+        &[&["--audio", text(&said)], &files[..]].concat(),
+    );
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let wav = Wav::read(&recorded).expect("reads");
+    assert_eq!(wav.channels, 2);
+    for side in 0..2 {
+        let side: Vec<i16> = wav.samples.iter().copied().skip(side).step_by(2).collect();
+        assert_eq!(digits_in(&side, wav.rate_hz), "123");
+    }
+    let srt = std::fs::read_to_string(&written).expect("reads");
+    assert!(srt.starts_with("1\n00:00:00,"), "{srt}");
+    assert!(
+        srt.contains("\ncustomer: 1 2 3\n") && srt.contains("\nagent: 1 2 3\n"),
+        "{srt}"
+    );
+    assert!(recorded.with_extension("json").exists());
 }
 
 #[test]

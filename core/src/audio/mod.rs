@@ -11,6 +11,7 @@
 //! | [`level`] | loudness in dBFS |
 //! | [`vad`] | how likely each frame is speech; whether a turn is over is decided elsewhere |
 //! | [`port`] | the media port of a session: rings to the host's media threads, chains behind them |
+//! | [`stereo`] | a recording's two channels in step: the customer, and the agent as heard |
 //! | [`dtmf`] | telephone digits as tones, made and recognised |
 //!
 //! Samples are `i16`, mono unless said otherwise. What is a stream (framer, resampler, detectors)
@@ -29,6 +30,8 @@ pub mod port;
 pub mod resample;
 mod ring;
 mod sound;
+pub mod stereo;
+mod tap;
 mod uplink;
 pub mod vad;
 pub mod wav;

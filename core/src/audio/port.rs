@@ -13,8 +13,10 @@ use super::downlink::Downlink;
 pub use super::echo::EchoGate;
 use super::format::Format;
 pub use super::host::{Options, Sent, Track, Tracks};
-use super::ring::{Device, Play, Pull, Push, Pushed, State, Words};
+use super::ring::{Device, Play, Pull, Push, Pushed, State, Tap, Words};
 use super::sound::{Level, Quiet, silence};
+pub use super::tap::Taken;
+use super::tap::Taps;
 use super::uplink::{Lane, Uplink};
 use super::words::{Counter, Solo};
 use crate::error::{Kind, Result};
@@ -52,7 +54,8 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
         }));
     }
     let mut pushes = pushes.into_iter();
-    let (play, pull) = downlink(&options, &shared.words);
+    let (taps, tap) = Taps::new(&options, shared.pushed.clone(), &shared.words);
+    let (play, pull) = downlink(&options, &shared.words, tap);
     let media = Media {
         customer: pushes.next().expect("at least one ring"),
         agent: pushes.next(),
@@ -71,6 +74,7 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
             options.queue_max_ms,
             options.echo_gate.is_some(),
         ),
+        taps,
         is_touched: true,
         active: None,
         options,
@@ -79,7 +83,7 @@ pub fn open(options: Options) -> Result<(Port, Media)> {
     Ok((port, media))
 }
 
-fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
+fn downlink(options: &Options, words: &Arc<Words>, tap: Tap) -> (Play, Pull) {
     let host = options.downlink;
     let samples_of = |ms: u32| u64::from(ms) * u64::from(host.rate_hz()) / 1000;
     let bytes = samples_of(options.ring_ms) as usize * host.sample_bytes();
@@ -103,6 +107,7 @@ fn downlink(options: &Options, words: &Arc<Words>) -> (Play, Pull) {
         front: 0,
         state: State::Waits { until: prebuffer },
         is_sounding: false,
+        tap,
     };
     (play, pull)
 }
@@ -421,6 +426,7 @@ impl Drop for Media {
 pub struct Port {
     uplink: Uplink,
     downlink: Downlink,
+    taps: Taps,
     options: Options,
     shared: Arc<Shared>,
     /// Whether something was done since the last look.
@@ -473,6 +479,29 @@ impl Port {
     /// Milliseconds of the customer that were pushed and not sent.
     pub fn unsent_ms(&self) -> u64 {
         self.uplink.unsent_ms()
+    }
+
+    /// From now on all that is pushed and pulled is copied for a recording, or no more.
+    pub fn record(&mut self, is_on: bool) {
+        self.uplink.tap(is_on);
+        self.taps.tap(is_on);
+    }
+
+    /// Whether it is recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.taps.is_on()
+    }
+
+    /// What was pushed, as of the last [`listen`](Self::listen), and pulled since the last call, while
+    /// it is recorded. Nothing is kept for longer than a second.
+    pub fn taken(&mut self) -> Taken {
+        let confirmed = self.shared.confirmed.load(Ordering::Acquire);
+        self.taps.taken(self.uplink.tapped(), confirmed)
+    }
+
+    /// What the host declared.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Queues more of a part to be heard, whole samples of `format`.
@@ -530,7 +559,9 @@ impl Port {
     pub fn flush(&mut self) -> Vec<(u64, u64)> {
         self.is_touched = true;
         let device = self.device();
-        self.downlink.flush(device)
+        let cut = self.downlink.flush(device);
+        self.taps.cut(self.shared.confirmed.load(Ordering::Acquire));
+        cut
     }
 
     /// Makes what sounds quiet, or loud again, from the next pull on.

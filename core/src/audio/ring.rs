@@ -26,6 +26,10 @@ pub(super) struct Words {
     pub silence: Counter,
     /// How often it ran dry in the middle of a part.
     pub underruns: Counter,
+    /// 1 while what is pulled is copied for a recording. The player writes it.
+    pub tapped: Counter,
+    /// Samples that there was no room to copy.
+    pub untapped: Counter,
 }
 
 impl Words {
@@ -38,6 +42,8 @@ impl Words {
             pulled: Counter::default(),
             silence: Counter::default(),
             underruns: Counter::default(),
+            tapped: Counter::default(),
+            untapped: Counter::default(),
         }
     }
 }
@@ -103,6 +109,34 @@ pub(super) struct Pull {
     pub state: State,
     /// Whether the last sample that was given was sound.
     pub is_sounding: bool,
+    pub tap: Tap,
+}
+
+/// Where a copy of all that is pulled goes while it is recorded.
+pub(super) struct Tap {
+    /// The ring of the copies arrives here with the first recording.
+    pub arrivals: Consumer<Producer<u8>>,
+    /// Only what is sound: of a host that queues what it pulls, the silences mean nothing.
+    pub is_sound_only: bool,
+    /// It stays for good: to let go of it would give memory back on a media thread.
+    pub ring: Option<Producer<u8>>,
+}
+
+impl Tap {
+    /// Copies whole samples; returns the bytes that there was no room for.
+    fn copy(&mut self, pulled: &[u8], sample_bytes: usize) -> usize {
+        if self.ring.is_none() {
+            self.ring = self.arrivals.pop().ok();
+        }
+        let Some(ring) = &mut self.ring else {
+            return pulled.len();
+        };
+        let room = ring.slots() / sample_bytes * sample_bytes;
+        let (kept, lost) = pulled.split_at(room.min(pulled.len()));
+        // There is room, as only this end makes it less.
+        let _ = ring.push_entire_slice(kept);
+        lost.len()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +174,15 @@ impl Pull {
         self.quiet.fill(rest);
         self.is_sounding = given > 0 && given == wanted || wanted == 0 && self.is_sounding;
         self.count(given as u64, wanted as u64);
+        if self.words.tapped.get() != 0 {
+            let copied = match self.tap.is_sound_only {
+                true => out.get(..given * self.sample_bytes).unwrap_or_default(),
+                false => &*out,
+            };
+            let lost = self.tap.copy(copied, self.sample_bytes);
+            let lost = lost / self.sample_bytes;
+            self.words.untapped.add(lost as u64);
+        }
         given
     }
 

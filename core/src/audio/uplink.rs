@@ -49,6 +49,8 @@ pub(super) struct Lane {
     ring: Consumer<u8>,
     backlog: VecDeque<u8>,
     frame_bytes: usize,
+    /// A copy of what was pushed, while it is recorded.
+    tapped: Option<Vec<u8>>,
 }
 
 /// What makes the samples of the host those of the wire.
@@ -75,6 +77,7 @@ impl Lane {
             ring,
             backlog: VecDeque::new(),
             frame_bytes,
+            tapped: None,
         }
     }
 
@@ -85,6 +88,10 @@ impl Lane {
         let (one, two) = chunk.as_slices();
         self.backlog.extend(one);
         self.backlog.extend(two);
+        if let Some(tapped) = &mut self.tapped {
+            tapped.extend_from_slice(one);
+            tapped.extend_from_slice(two);
+        }
         chunk.commit_all();
         there > 0
     }
@@ -140,6 +147,29 @@ impl Uplink {
             dropped: 0,
             levels_dbfs: [FLOOR_DBFS; 2],
             gate: options.echo_gate.map(Gate::new),
+        }
+    }
+
+    /// From now on what is pushed is copied for a recording, or no more.
+    pub(super) fn tap(&mut self, is_on: bool) {
+        for lane in &mut self.lanes {
+            lane.tapped = is_on.then(Vec::new);
+        }
+    }
+
+    /// What was pushed by customer and human agent since the last call, while that is recorded.
+    pub(super) fn tapped(&mut self) -> [Vec<i16>; 2] {
+        let host = self.host;
+        let mut lanes = self.lanes.iter_mut().map(|lane| {
+            let bytes = lane.tapped.as_mut().map(std::mem::take).unwrap_or_default();
+            let mut samples = Vec::with_capacity(bytes.len() / host.sample_bytes());
+            codec::decode_into(host, &bytes, &mut samples);
+            samples
+        });
+        let first = lanes.next().unwrap_or_default();
+        match self.tracks {
+            Tracks::Stereo => split(&first),
+            Tracks::Mono | Tracks::Two => [first, lanes.next().unwrap_or_default()],
         }
     }
 

@@ -245,9 +245,15 @@ impl Writer {
         }
         self.written_samples += samples.len() as u64;
         if self.written_samples - self.completed_samples >= self.samples_per_second {
-            self.inner.flush().map_err(|e| unwritable(&self.path, &e))?;
-            self.completed_samples = self.written_samples;
+            self.complete()?;
         }
+        Ok(())
+    }
+
+    /// Makes what was written so far a whole file, to which more may be written.
+    pub fn complete(&mut self) -> Result<()> {
+        self.inner.flush().map_err(|e| unwritable(&self.path, &e))?;
+        self.completed_samples = self.written_samples;
         Ok(())
     }
 

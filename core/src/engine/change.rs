@@ -217,7 +217,7 @@ impl Engine {
     }
 
     fn lost(&mut self, now: Instant, verdict: Verdict, mid_turn: bool, fx: &mut Effects) {
-        let session_id = self.session_id();
+        let session_id = self.name_of_session();
         let (why, close_code, message) = (
             verdict.why.name(),
             verdict.close_code,
@@ -239,7 +239,7 @@ impl Engine {
         self.change_due(now, fx);
     }
 
-    fn session_id(&self) -> String {
+    fn name_of_session(&self) -> String {
         self.config
             .acknowledged()
             .id()
@@ -404,7 +404,7 @@ impl Engine {
 
     fn change_link(&mut self, now: Instant, fx: &mut Effects) {
         let agreed = self.config.agreed().clone();
-        let old = self.session_id();
+        let old = self.name_of_session();
         if !self.rollover.is_recovering() {
             let (owed, _) = self.carry(now, fx);
             self.owed = owed;
@@ -427,7 +427,7 @@ impl Engine {
         let lost_ms = self.send_again(now, fx);
         let rolled = Rolled {
             old,
-            new: self.session_id(),
+            new: self.name_of_session(),
             at_ms: self.at_ms(now),
             gap_ms: outage.as_ref().map_or(0, |o| ms_since(now, o.since)),
             lost_ms,

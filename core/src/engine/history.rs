@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde_json::{Value, json};
+
 use crate::dialect::{Dialect, Quirk};
 use crate::wire::{Item, ServerEvent};
 
@@ -43,6 +45,16 @@ pub struct Segment {
     pub end_ms: Option<u64>,
     /// Whether the words will not change.
     pub is_final: bool,
+}
+
+impl Segment {
+    /// Its fields under their names; unknown times are null.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "role": self.role.name(), "text": self.text, "start_ms": self.start_ms,
+            "end_ms": self.end_ms, "item_id": self.item_id, "is_final": self.is_final,
+        })
+    }
 }
 
 /// The conversation.
@@ -254,7 +266,6 @@ fn without_prefix(text: &str, before: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn completed(item_id: &str, transcript: &str) -> ServerEvent {
         let fields = json!({"item_id": item_id, "transcript": transcript});

@@ -354,6 +354,21 @@ impl Engine {
         self.link.is_ending() && !self.rollover.is_recovering()
     }
 
+    /// The server's name of the session, once it has told it.
+    pub(crate) fn session_id(&self) -> Option<&str> {
+        self.config.acknowledged().0.get("id")?.as_str()
+    }
+
+    /// The conversation so far, in its order.
+    pub(crate) fn segments(&self) -> &[history::Segment] {
+        self.history.segments()
+    }
+
+    /// The item of a part that is not yet heard to its end.
+    pub(crate) fn item_of(&self, part: io::PartId) -> Option<&str> {
+        self.playout.item_of(part)
+    }
+
     fn at_ms(&self, now: Instant) -> u64 {
         let since = self.opened.map_or(Duration::ZERO, |opened| {
             now.saturating_duration_since(opened)

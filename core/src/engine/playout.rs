@@ -140,6 +140,11 @@ impl Playout {
         }
     }
 
+    pub(super) fn item_of(&self, part: PartId) -> Option<&str> {
+        let found = self.parts.iter().find(|known| known.id == part);
+        found.map(|known| known.item_id.as_str())
+    }
+
     /// Notes audio; returns the part it belongs to, if it is to be played by a port.
     pub(super) fn received(&mut self, delta: &AudioDelta, format: Format) -> Option<PartId> {
         if self.listener == Listener::Unknown || delta.audio.is_empty() {

@@ -29,6 +29,21 @@ impl Attached {
         self.due
     }
 
+    /// From now on what goes through the port is recorded, or no more.
+    pub(super) fn record(&mut self, is_on: bool) {
+        if self.port.is_recorded() != is_on {
+            self.port.record(is_on);
+        }
+    }
+
+    pub(super) fn port(&self) -> &Port {
+        &self.port
+    }
+
+    pub(super) fn port_mut(&mut self) -> &mut Port {
+        &mut self.port
+    }
+
     pub(super) fn is_detached(&self) -> bool {
         self.port.is_detached()
     }

@@ -13,6 +13,7 @@ use super::Count;
 use super::attached::Attached;
 use super::lines::Lines;
 use super::mailbox::{Mailbox, Pressure};
+use super::recorder::{Recording, Sink};
 use super::socket::Happened;
 use super::tools::{Output, Runner, Tools};
 use crate::audio::format::Format;
@@ -32,6 +33,10 @@ pub(crate) enum Message {
     Command(Command, Option<oneshot::Sender<Result<Reply>>>),
     /// From now on this is the media port.
     Attach(Box<Port>),
+    /// From now on the session is recorded there.
+    Record(Arc<Sink>),
+    /// And no more.
+    Unrecord(Arc<Sink>),
     /// The model may call this tool, which is run in this way.
     Tool(Tool, Runner, oneshot::Sender<Result<Reply>>),
 }
@@ -45,6 +50,7 @@ pub(crate) struct Driver {
     call: Option<Attached>,
     /// Of ports that are gone.
     unsent_ms: u64,
+    recording: Option<Recording>,
     tools: Tools,
     mailbox: Ends,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Reply>>>,
@@ -123,6 +129,7 @@ impl Driver {
             lines: Lines::new(Arc::new(spec), uplink_max_ms),
             call: None,
             unsent_ms: 0,
+            recording: None,
             tools: Tools::default(),
             mailbox: Ends(mailbox),
             waiting: HashMap::new(),
@@ -213,6 +220,7 @@ impl Driver {
             self.command(command, reply);
         }
         left.audio_ms += self.unsent_ms;
+        self.overhear(&[]);
         let is_asked = self.end.as_ref().is_some_and(|end| end.expected);
         let mut call = self.call.take();
         left.audio_ms += call.as_ref().map_or(0, Attached::unsent_ms);
@@ -222,6 +230,9 @@ impl Driver {
         if let Some(mut end) = self.end.take() {
             end.unsent.audio_ms += left.audio_ms;
             end.unsent.commands += left.commands;
+            if let Some(recording) = self.recording.take() {
+                recording.finish(self.engine.segments(), Some(&end));
+            }
             self.mailbox.0.finish(end);
         }
         rest
@@ -274,8 +285,45 @@ impl Driver {
             Message::Attach(port) => {
                 self.detach();
                 self.call = Some(Attached::new(port, Instant::now()));
+                self.record();
                 self.input(Input::Port(true));
             }
+            Message::Record(sink) => {
+                self.look();
+                self.recording = Some(Recording::new(sink, self.engine.session_id()));
+                self.record();
+            }
+            Message::Unrecord(sink) => self.unrecord(&sink),
+        }
+    }
+
+    /// Begins to record the port that is there.
+    fn record(&mut self) {
+        if let (Some(recording), Some(call)) = (&mut self.recording, &mut self.call) {
+            call.record(true);
+            recording.attach(Instant::now(), self.mailbox.0.at_ms(), call.port());
+        }
+    }
+
+    fn unrecord(&mut self, sink: &Arc<Sink>) {
+        self.look();
+        if let Some(recording) = self.recording.take_if(|recording| recording.is_of(sink)) {
+            if let Some(call) = &mut self.call {
+                call.record(false);
+            }
+            recording.finish(self.engine.segments(), None);
+        }
+    }
+
+    /// Records what a look at the port found.
+    fn overhear(&mut self, inputs: &[Input]) {
+        let (now, wire) = (Instant::now(), self.wire());
+        let (Some(recording), Some(call)) = (&mut self.recording, &mut self.call) else {
+            return;
+        };
+        recording.look(now, call.port_mut(), inputs, wire);
+        if recording.is_due(now) {
+            recording.note(now, self.engine.segments());
         }
     }
 
@@ -293,6 +341,7 @@ impl Driver {
         let (now, wire) = (Instant::now(), self.wire());
         let Some(call) = &mut self.call else { return };
         let (inputs, is_detached) = (call.look(now, wire), call.is_detached());
+        self.overhear(&inputs);
         for input in inputs {
             self.input(input);
         }
@@ -303,10 +352,18 @@ impl Driver {
 
     fn detach(&mut self) {
         let wire = self.wire();
-        let Some(mut call) = self.call.take() else {
+        let rest = self
+            .call
+            .as_mut()
+            .and_then(|call| call.finish(Instant::now(), wire));
+        self.overhear(rest.as_slice());
+        let Some(call) = self.call.take() else {
             return;
         };
-        if let Some(rest) = call.finish(Instant::now(), wire) {
+        if let Some(recording) = &mut self.recording {
+            recording.detach();
+        }
+        if let Some(rest) = rest {
             self.input(rest);
         }
         self.unsent_ms += call.unsent_ms();
@@ -333,6 +390,9 @@ impl Driver {
                 Effect::Ready => drop(self.ready.send(true)),
                 Effect::Emit(event) => {
                     self.tools.seen(&event);
+                    if let Some(recording) = &mut self.recording {
+                        recording.seen(&event);
+                    }
                     is_full |= self.mailbox.0.push(event) == Pressure::Full;
                 }
                 Effect::Reply(ticket, result) => self.reply(ticket, result),
@@ -356,7 +416,9 @@ impl Driver {
             call.top_up(Instant::now());
         }
         if let Some(heard) = flushed {
-            self.input(Input::Flushed(heard));
+            let input = Input::Flushed(heard);
+            self.overhear(std::slice::from_ref(&input));
+            self.input(input);
         }
         if dropped_ms > 0 {
             self.input(Input::UplinkDropped { ms: dropped_ms });
@@ -375,7 +437,12 @@ impl Driver {
     fn sound(&mut self, effect: Effect) {
         let Some(call) = &mut self.call else { return };
         match effect {
-            Effect::Play(part, audio, format) => call.play(part, audio, format),
+            Effect::Play(part, audio, format) => {
+                if let Some(recording) = &mut self.recording {
+                    recording.plays(part, self.engine.item_of(part), format);
+                }
+                call.play(part, audio, format);
+            }
             Effect::PlayEnd(part) => call.play_end(part),
             Effect::Hold(is_held) => call.hold(is_held),
             _ => {}

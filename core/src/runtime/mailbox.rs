@@ -98,9 +98,13 @@ impl Mailbox {
     /// already, and so is the end.
     pub(crate) fn tell(&self, error: Error) {
         if !matches!(error.kind(), Kind::Server | Kind::Closed) {
-            let at_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.push(Event::fault(at_ms, error, None));
+            self.push(Event::fault(self.at_ms(), error, None));
         }
+    }
+
+    /// Milliseconds since the session was opened.
+    pub(super) fn at_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn finish(&self, end: End) {

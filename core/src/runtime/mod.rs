@@ -11,10 +11,12 @@ mod lanes;
 mod launch;
 mod lines;
 pub mod mailbox;
+pub(crate) mod recorder;
 mod socket;
 pub(crate) mod tools;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +29,7 @@ pub(crate) use launch::{Launch, Launched};
 use crate::error::{Error, Kind, Result};
 use dispatch::{Dispatch, Handler};
 use mailbox::Mailbox;
+use recorder::Sink;
 
 /// How many threads a runtime has.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +165,16 @@ impl Runtime {
             .get()
             .expect("just set")
             .attach(mailbox, handler)
+    }
+
+    /// Creates the file of a recording; errors of writing it go to `mailbox`. Blocks as files do.
+    pub(crate) fn record(
+        &self,
+        path: &Path,
+        rate_hz: u32,
+        mailbox: Arc<Mailbox>,
+    ) -> Result<Arc<Sink>> {
+        Sink::create(path, rate_hz, mailbox, self.0.handle.clone())
     }
 
     pub(crate) fn closing(&self) -> Arc<Count> {

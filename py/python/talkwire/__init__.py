@@ -46,6 +46,7 @@ from ._errors import (
 )
 from ._event import AudioGapEvent, Event, Object, ProtocolFaultEvent, UnknownEvent
 from ._native import version
+from ._recorder import Recorder
 
 __version__ = version()
 
@@ -80,6 +81,7 @@ __all__ = [
     "QueueFullError",
     "RateLimitedError",
     "RealtimeError",
+    "Recorder",
     "RefusedError",
     "ServerError",
     "TlsError",

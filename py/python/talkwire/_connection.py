@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import warnings
 import weakref
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -24,6 +27,7 @@ from ._errors import (
 )
 from ._event import LOCAL_CLASSES, Event, Object, UnknownEvent
 from ._events import EVENT_CLASSES
+from ._recorder import Recorder
 from ._tools import Function, Toolbox
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._born = _process.generation()
         self._events: deque[Event] = deque()
+        self._recorder: _native.Recorder | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._fd: int | None = None
         self._is_closing = False
@@ -94,6 +99,23 @@ class Connection:
         is there to be pulled. A connection has one port at a time."""
         self._check()
         return Call(self._native.attach(_json(options)))
+
+    async def record(self, path: str | PathLike[str], *, rate_hz: int | None = None) -> Recorder:
+        """Records the call into a WAV file, replacing what is there: the customer as pushed on the
+        left, the agent on the right as the listener pulled it, cuts and silence included. Beside it
+        stands ``NAME.json`` with who said what and where, interruptions, cuts, gaps and the end.
+        Both are readable at any time, also when this process is killed.
+
+        The recording begins with the media port if one is attached, else when one is, and ends with
+        the connection. ``rate_hz`` is by default the higher rate of the port, or 24000. A full disk
+        ends the recording, which ``protocol.fault`` tells, and never the connection."""
+        self._check()
+        options = _json({} if rate_hz is None else {"rate_hz": rate_hz})
+        file = Path(path)
+        native = await asyncio.to_thread(self._native.record, file, options)
+        recorder = Recorder(self, native, file)
+        self._recorder = native
+        return recorder
 
     # ---- events ---------------------------------------------------------------------------------
 
@@ -209,6 +231,13 @@ class Connection:
         told: Object = json.loads(waiting.told() or "{}", object_pairs_hook=Object)
         return told
 
+    async def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
+        """The conversation so far, written down: as JSON, WebVTT or SubRip."""
+        self._check()
+        waiting = self._native.transcript(form)
+        await self._until(waiting)
+        return waiting.told() or ""
+
     # ---- sending --------------------------------------------------------------------------------
 
     async def send(self, event: Mapping[str, Any] | str) -> None:
@@ -252,6 +281,10 @@ class Connection:
                 pass
             if not self._has_ended():
                 await self._woken()
+        if self._recorder is not None:
+            # Whoever reads the files after this finds them complete; a failure was an event.
+            with contextlib.suppress(RealtimeError):
+                await self._until(self._recorder.finished())
         if not self._waiters:
             # The descriptor goes with the session; the loop must not keep its number.
             self._stop_listening()

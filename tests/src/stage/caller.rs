@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use talkwire_core::audio::codec::{decode_into, encode_into};
 use talkwire_core::audio::format::Format;
 use talkwire_core::audio::port::{self, Media, Options, Port, Track};
+use talkwire_core::audio::stereo::Stereo;
 use talkwire_core::engine::io::{Effect, Heard, Input, PartId};
 
 use super::FRAME_MS;
@@ -43,7 +44,25 @@ pub(super) struct Caller {
     /// On its way back.
     echoes: VecDeque<Vec<i16>>,
     /// What the customer says and nobody captured yet; only where there is an echo.
-    said: VecDeque<i16>,
+    unsaid: VecDeque<i16>,
+    /// All that was said.
+    said: Vec<i16>,
+    stereo: Stereo,
+    /// What was recorded, interleaved.
+    recorded: Vec<i16>,
+}
+
+/// A call as it was recorded, and as it was.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// The left channel of the recording.
+    pub left: Vec<i16>,
+    /// The right channel.
+    pub right: Vec<i16>,
+    /// What the customer said.
+    pub said: Vec<i16>,
+    /// What the host pulled.
+    pub heard: Vec<i16>,
 }
 
 impl Caller {
@@ -52,7 +71,10 @@ impl Caller {
         let options = habits.options.clone();
         let samples = options.downlink.rate_hz() * FRAME_MS / 1_000;
         let frame = vec![0; samples as usize * options.downlink.sample_bytes()];
-        let (port, media) = port::open(options).expect("the options of tests are valid");
+        let mut stereo = Stereo::new(options.downlink.rate_hz(), now);
+        stereo.attach(now, &options);
+        let (mut port, media) = port::open(options).expect("the options of tests are valid");
+        port.record(true);
         Self {
             port,
             media,
@@ -62,7 +84,10 @@ impl Caller {
             deaf_until: None,
             echo: habits.echo,
             echoes: VecDeque::new(),
-            said: VecDeque::new(),
+            unsaid: VecDeque::new(),
+            said: Vec::new(),
+            stereo,
+            recorded: Vec::new(),
         }
     }
 
@@ -76,7 +101,7 @@ impl Caller {
         if self.echo.is_some() {
             let mut said = Vec::new();
             decode_into(self.media.uplink(), bytes, &mut said);
-            return self.said.extend(said);
+            return self.unsaid.extend(said);
         }
         self.push(bytes);
     }
@@ -84,6 +109,21 @@ impl Caller {
     fn push(&mut self, bytes: &[u8]) {
         let taken = self.media.push(Track::Customer, bytes);
         taken.expect("the ring has room for what is said in time");
+        let format = self.media.uplink();
+        decode_into(format, bytes, &mut self.said);
+    }
+
+    /// The call so far, and its recording, which ends.
+    pub(super) fn recorded(&mut self) -> Recorded {
+        self.recorded.extend(self.stereo.detach());
+        let pairs = self.recorded.chunks_exact(2);
+        let (left, right) = pairs.map(|pair| (pair[0], pair[1])).unzip();
+        Recorded {
+            left,
+            right,
+            said: self.said.clone(),
+            heard: self.heard.clone(),
+        }
     }
 
     /// Rate of what the customer says and of what was heard.
@@ -126,6 +166,8 @@ impl Caller {
         }
         let mut inputs = Vec::new();
         self.port.listen(now, wire.is_some());
+        self.stereo.take(now, &self.port.taken());
+        self.recorded.extend(self.stereo.frames());
         while let Some(audio) = wire.and_then(|wire| self.port.captured(now, wire)) {
             inputs.push(Input::Captured(audio));
         }
@@ -146,7 +188,7 @@ impl Caller {
             true => self.echoes.pop_front().unwrap_or_default(),
             false => vec![0; samples],
         };
-        let said = self.said.drain(..samples.min(self.said.len()));
+        let said = self.unsaid.drain(..samples.min(self.unsaid.len()));
         let said = said.chain(std::iter::repeat(0));
         let mixed: Vec<i16> = back
             .iter()

@@ -19,7 +19,7 @@ use talkwire_core::wire::client::Append;
 use talkwire_core::{Error, Kind, Settings, Unsent};
 use talkwire_server::{Clock, Knock, Peer, PeerEffect, PeerEffects, PeerInput, Plan};
 
-use super::caller::{Caller, Habits};
+use super::caller::{Caller, Habits, Recorded};
 use super::rules::Rules;
 use super::{FRAME_MS, Speaker, config, end, input_format, is_event, options, seen};
 use crate::flow::{AppAct, End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
@@ -173,6 +173,12 @@ impl Sim {
     pub fn with_rules(mut self, rules: Rules) -> Self {
         self.rules = Some(rules);
         self
+    }
+
+    /// The call so far beside its recording, which ends; nothing without a caller.
+    pub fn recorded(&mut self) -> Recorded {
+        let caller = self.caller.as_mut();
+        caller.map(Caller::recorded).unwrap_or_default()
     }
 
     /// Sound of the agent that the caller pulled, in milliseconds.
@@ -426,7 +432,7 @@ impl Sim {
             }
         } else if is_due(self.engine.as_ref().and_then(Engine::deadline)) {
             self.input(Input::Timeout);
-        } else if is_due(self.caller.as_ref().map(Caller::due)) {
+        } else if !self.is_over && is_due(self.caller.as_ref().map(Caller::due)) {
             self.tick();
         } else if let Some(at) = self.lines.iter().position(|line| is_due(line.peer_at())) {
             self.peer(at, PeerInput::Timeout);

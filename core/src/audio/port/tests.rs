@@ -833,3 +833,66 @@ fn a_port_that_does_nothing_is_looked_at_less_often() {
     port.play(1, Bytes::from_static(&[0; 320]), PCM_8K);
     assert_eq!(port.pause(start + ms(9_000)), ms(20));
 }
+
+/// Samples that tell their own place and are never 0.
+fn numbered(places: std::ops::Range<i16>) -> Bytes {
+    let samples: Vec<i16> = places.map(|place| place + 1).collect();
+    encode(PCM_8K, &samples).into()
+}
+
+#[test]
+fn a_recording_gets_what_was_pushed_and_what_was_pulled_with_its_silence() {
+    let (mut port, media) = ports(host(PCM_8K));
+    let _ = pull(&media, 100);
+    port.record(true);
+    let said: Vec<i16> = (1..=300).collect();
+    assert_eq!(media.push_samples(Track::Customer, &said), Ok(300));
+    port.play(1, numbered(0..250), PCM_8K);
+    port.play_end(1);
+    port.top_up();
+    let out: Vec<u8> = (0..4).flat_map(|_| pull(&media, 100).0).collect();
+    port.listen(Instant::now(), false);
+    let taken = port.taken();
+    assert_eq!((taken.customer, taken.agent), (said, Vec::new()));
+    assert_eq!(taken.heard, decode(PCM_8K, &out));
+    assert_eq!(taken.heard[249..251], [250, 0]);
+    // Longer than anybody ever takes to look.
+    let _ = pull(&media, 8_100);
+    let _ = media.push_samples(Track::Customer, &[1; 4_100]);
+    port.listen(Instant::now(), false);
+    let taken = port.taken();
+    assert_eq!((taken.heard.len(), taken.customer.len()), (8_000, 4_000));
+    assert_eq!(taken.lost, [100, 0, 100]);
+    port.record(false);
+    let _ = pull(&media, 100);
+    assert_eq!(port.taken(), Taken::default());
+}
+
+#[test]
+fn of_what_a_host_queues_a_recording_gets_what_arrived_and_nothing_that_was_cut() {
+    let options = Options {
+        confirm: true,
+        ..host(PCM_8K)
+    };
+    let (mut port, media) = ports(options);
+    port.record(true);
+    let play = |port: &mut Port, part: u64, places: std::ops::Range<i16>| {
+        let samples = places.len();
+        port.play(part, numbered(places), PCM_8K);
+        port.play_end(part);
+        port.top_up();
+        assert_eq!(pull(&media, samples + 50).1, samples);
+    };
+    let heard = |port: &mut Port| port.taken().heard;
+    play(&mut port, 1, 0..800);
+    assert!(heard(&mut port).is_empty());
+    media.played(300).expect("confirmed");
+    assert_eq!(heard(&mut port), (1..=300).collect::<Vec<_>>());
+    media.played(350).expect("confirmed");
+    port.flush();
+    media.played(800).expect("what was dropped is gone");
+    assert_eq!(heard(&mut port), (301..=350).collect::<Vec<_>>());
+    play(&mut port, 2, 1_000..1_100);
+    media.played(1_000).expect("more than there is");
+    assert_eq!(heard(&mut port), (1_001..=1_100).collect::<Vec<_>>());
+}

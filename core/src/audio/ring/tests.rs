@@ -31,6 +31,11 @@ fn downlink(prebuffer: u64) -> (Play, Pull) {
         front: 0,
         state: State::Waits { until: prebuffer },
         is_sounding: false,
+        tap: Tap {
+            arrivals: RingBuffer::new(1).1,
+            is_sound_only: false,
+            ring: None,
+        },
     };
     (play, pull)
 }
