@@ -902,7 +902,13 @@ TW_API tw_status tw_config_set_header(struct tw_config *config,
  * TW_ERR_SLOW_READER), `seed` (of identifiers; random), `proxy` (`http://`, `https://` or
  * `socks5://`, user and password allowed; "" goes straight; absent asks HTTPS_PROXY, HTTP_PROXY,
  * ALL_PROXY and NO_PROXY when dialling, never for this machine), `only_ca` (PEM certificates to
- * trust and no other ones), `client_cert` and `client_key` (PEM, shown to servers that ask).
+ * trust and no other ones), `client_cert` and `client_key` (PEM, shown to servers that ask),
+ * `rollover` {"enabled": true, "margin_ms": 30000, "overlap_ms": 1000, "replay_tokens": 8000} (the
+ * change to a new link before the server's session is too old), `recovery` {"budget_ms": 30000,
+ * "delay_ms": 250, "delay_max_ms": 8000, "audio_ms": 5000, "answer": "go_on" or "silent"} (what
+ * follows a lost link; a budget of 0 ends the session with it), `ping_ms` 15000 (silence after which
+ * the server is asked for a sign of life, 0 never; not where the dialect's servers may leave pings
+ * unanswered), `pong_timeout_ms` 10000.
  *
  * @param config   the configuration
  * @param options  the object

@@ -10,6 +10,7 @@ static tw_end *end_at(const char *url, const char *key, const char *options) {
   OK(tw_config_new(&config, &err));
   OK(tw_config_set_url(config, url, TW_NTS, &err));
   if (key) OK(tw_config_set_key(config, key, TW_NTS, &err));
+  OK(tw_config_set_json(config, ONE_LINK, TW_NTS, &err));
   if (options) OK(tw_config_set_json(config, options, TW_NTS, &err));
   OK(tw_session_open(runtime, config, NULL, &session, &err));
   tw_session_send_text(session, "hello", TW_NTS, NULL);

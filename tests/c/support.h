@@ -57,12 +57,16 @@ static inline tw_local_server *serve(const char *json) {
   return server;
 }
 
+/* A session that ends with its link. */
+#define ONE_LINK "{\"rollover\":{\"enabled\":false},\"recovery\":{\"budget_ms\":0}}"
+
 /* A text-only session by default: no voice detection, so that turns are ours. */
 static inline tw_config *configure(tw_local_server *server) {
   tw_config *config = NULL;
   OK(tw_config_new(&config, &err));
   tw_str url = tw_local_server_url(server);
   OK(tw_config_set_url(config, url.ptr, url.len, &err));
+  OK(tw_config_set_json(config, ONE_LINK, TW_NTS, &err));
   OK(tw_config_set_session_json(
       config, "{\"output_modalities\":[\"text\"],\"audio\":{\"input\":{\"turn_detection\":null}}}",
       TW_NTS, &err));

@@ -23,6 +23,7 @@ inline constexpr talkwire::milliseconds patience = 30s;
 inline talkwire::Config configure(const talkwire::LocalServer &server) {
   talkwire::Config config;
   config.url(server.url());
+  config.json(R"({"rollover":{"enabled":false},"recovery":{"budget_ms":0}})");
   config.session_json(R"({"output_modalities":["text"],"audio":{"input":{"turn_detection":null}}})");
   return config;
 }

@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 DEEP = bool(os.environ.get("TALKWIRE_DEEP"))
 
+# A session that ends with its link.
+ONE_LINK: dict[str, Any] = {"rollover": {"enabled": False}, "recovery": {"budget_ms": 0}}
+
 # Clauses that hold for every server: the greeting comes first, a close is answered.
 GREETING = {
     "type": "session.created",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import talkwire
-from helpers import Told, run, say_text, told, until
+from helpers import ONE_LINK, Told, run, say_text, told, until
 from talkwire.testing import LocalServer
 
 TEXT = {"type": "realtime", "output_modalities": ["text"]}
@@ -210,7 +210,7 @@ def test_any_other_end_raises_after_the_last_event(code: int | None, why: str) -
             await server.socket.close(code, "because")
 
     async def main() -> None:
-        async with told(cut) as url, talkwire.connect(url) as connection:
+        async with told(cut) as url, talkwire.connect(url, **ONE_LINK) as connection:
             names = []
             with pytest.raises(talkwire.ConnectionClosedError) as caught:
                 async for event in connection:

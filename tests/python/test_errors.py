@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import talkwire
-from helpers import run
+from helpers import ONE_LINK, run
 from talkwire import _errors, _native
 from talkwire.testing import LocalServer
 
@@ -121,7 +121,7 @@ def test_a_server_with_an_unknown_certificate_is_a_tls_error_and_extra_ca_makes_
 def test_a_killed_server_is_a_loss_and_a_stopped_one_is_its_own_doing() -> None:
     async def main(how: str) -> talkwire.End:
         with LocalServer() as server:
-            async with talkwire.connect(server.url) as connection:
+            async with talkwire.connect(server.url, **ONE_LINK) as connection:
                 await connection.recv()
                 await asyncio.to_thread(getattr(server, how))
                 with pytest.raises(talkwire.ConnectionClosedError) as caught:

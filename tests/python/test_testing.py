@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 import talkwire
-from helpers import run, say_text, until
+from helpers import ONE_LINK, run, say_text, until
 from talkwire.testing import LocalServer
 
 TEXT = {"type": "realtime", "output_modalities": ["text"]}
@@ -20,7 +20,7 @@ def test_a_fault_happens_when_it_is_told_to() -> None:
     async def main() -> None:
         async with (
             LocalServer(faults=[fault]) as server,
-            talkwire.connect(server.url, session=TEXT) as connection,
+            talkwire.connect(server.url, session=TEXT, **ONE_LINK) as connection,
         ):
             await say_text(connection, "hello")
             with pytest.raises(talkwire.ConnectionClosedError):

@@ -45,7 +45,7 @@ const THINK_MS: u64 = 250;
 /// Cut lines keep this much around them.
 const MARGIN_MS: u64 = 60;
 /// What a server takes for a part of the turn before and after the words.
-const AROUND_MS: u64 = 400;
+const AROUND_MS: u64 = 850;
 /// The quiet of the line, from the start of the customer's file.
 const QUIET_MS: u64 = 480;
 

@@ -75,6 +75,12 @@ impl Lines {
         line.end_ms = Some(end_ms.max(start_ms));
     }
 
+    /// The session has a new link: what the customer said and nobody understood comes once more.
+    pub(crate) fn anew(&mut self) {
+        self.0
+            .retain(|line| line.role != Role::Customer || !line.text.is_empty());
+    }
+
     /// The customer was understood; returns the text so far.
     pub(crate) fn heard(&mut self, item_id: &str, text: &str, is_piece: bool) -> &str {
         let line = self.entry(item_id, Role::Customer);

@@ -169,6 +169,9 @@ impl Record {
             }
             Local::Cut(cut) => self.cut(at_ms, cut),
             other => {
+                if matches!(other, Local::Rolled(_) | Local::Recovered(_)) {
+                    self.lines.anew();
+                }
                 if let Some(text) = self.links.seen(other) {
                     self.captions.line(at_ms, "link", &text);
                     self.mark(at_ms, &format!("link: {text}"));

@@ -24,6 +24,26 @@ fn the_demo_holds_the_whole_call_in_english_and_leaves_its_artifacts() {
     holds_the_whole_call("en");
 }
 
+/// No session of the server lives as long as the call, and nothing of it is missing.
+#[test]
+fn the_demo_goes_on_over_as_many_sessions_as_it_takes() {
+    let out = folder("demo_sessions");
+    let args = ["demo", "--json", "--lang", "en", "--lifetime", "8", "--out"];
+    let ran = Ran::of(talkwire().args(args).arg(&out));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let result = ran.json();
+    assert_shape(&result);
+    transcript_is_that_of_the_lines(&result, "en");
+    let rollovers = result["rollovers"].as_array().expect("a list");
+    assert!(!rollovers.is_empty(), "{result}");
+    assert_eq!(result["lost_ms"], 0, "{result}");
+    assert_eq!(result["recoveries"].as_array().map(Vec::len), Some(0));
+    let calls = result["tool_calls"].as_array().expect("calls");
+    assert_eq!(calls.len(), 1);
+    let svg = std::fs::read_to_string(out.join("timeline.svg")).expect("reads");
+    assert!(svg.contains("link: "), "no change in the timeline");
+}
+
 fn holds_the_whole_call(lang: &str) {
     let out = folder(&format!("demo_{lang}"));
     let args = ["demo", "--json", "--captions", "--lang", lang, "--out"];
@@ -203,7 +223,8 @@ fn recording_is_as_heard(path: &Path, result: &Value) {
     // A millisecond of the last one that was heard may be told as the one before.
     let cut = at(&lines[INTERRUPTED], "end_ms") + 24;
     let next = at(&lines[INTERRUPTED + 2], "start_ms");
-    assert!(agent[cut..next].iter().all(|sample| *sample == 0));
+    // What is cut fades within 5 ms.
+    assert!(agent[cut + 120..next].iter().all(|sample| *sample == 0));
     assert!(agent[cut - 240..cut].iter().any(|sample| *sample != 0));
 }
 

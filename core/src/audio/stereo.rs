@@ -14,7 +14,7 @@ use super::port::Taken;
 use super::resample::Resampler;
 
 /// How far a track may be behind before that is silence: the jitter of a host, and two looks.
-const LATE: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_millis(300);
 
 /// A track without samples for so long has paused: what comes then comes now, to one look.
 const PAUSE: Duration = Duration::from_millis(60);

@@ -1,27 +1,25 @@
 //! How the engine changes its link: by plan, or after a loss.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::config::Config;
 use super::history::Segment;
 use super::io::{Command, Down, Effect, Effects, Frame, LinkId, Ticket};
-use super::link::{self, Verdict};
+use super::link::Verdict;
 use super::media::GO_ON;
 use super::overlap::Piece;
 use super::replay::Plan;
 use super::requests::until;
 use super::responses::{Gone, cancelled};
-use super::rollover::{Due, Outage, Standby};
+use super::rollover::{Outage, Standby};
 use super::turns::Turns;
 use super::{Engine, answer};
-use crate::dialect::Decoded;
 use crate::error::{Error, Kind};
 use crate::event::local::{Local, Lost, Rolled};
 use crate::event::{End, Event, Origin, Unsent};
 use crate::options::WhenBusy;
 use crate::options::rollover::Answer;
+use crate::wire::ClientEvent;
 use crate::wire::client::{ItemCreate, SessionUpdate};
-use crate::wire::{ClientEvent, ServerEvent, Session};
 
 /// What a change of link left of the conversation's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,156 +41,6 @@ struct Told {
 }
 
 impl Engine {
-    // ---- age ----------------------------------------------------------------------------------
-
-    /// The age of the session that greets now.
-    pub(super) fn age(&self, now: Instant, session: &Session) -> super::rollover::Age {
-        let limits = &self.dialect.table().limits;
-        let expires_s = session
-            .pointer("/expires_at")
-            .and_then(serde_json::Value::as_u64);
-        let told = expires_s.and_then(|at| self.until_unix(now, at));
-        self.rollover.age(now, limits.lifetime_s, told)
-    }
-
-    /// How long it is until a moment of the system's clock, if it is not over.
-    fn until_unix(&self, now: Instant, at_s: u64) -> Option<Duration> {
-        let (since, unix_ms) = (self.opened?, self.unix_ms);
-        let now_ms = unix_ms + u64::try_from((now - since).as_millis()).unwrap_or(0);
-        let left = at_s.checked_mul(1_000)?.checked_sub(now_ms)?;
-        Some(Duration::from_millis(left))
-    }
-
-    // ---- the standby link ---------------------------------------------------------------------
-
-    pub(super) fn new_link(&mut self) -> LinkId {
-        self.links += 1;
-        LinkId(self.links)
-    }
-
-    pub(super) fn change_due(&mut self, now: Instant, fx: &mut Effects) {
-        for due in self.rollover.timeout(now) {
-            match due {
-                Due::Dial => self.dial_standby(fx),
-                Due::Silent(id, message) => {
-                    fx.push(Effect::Abort(id));
-                    self.standby_failed(now, &Error::new(Kind::Timeout, message), fx);
-                }
-                Due::Change => self.change_link(now, fx),
-                Due::Over => self.give_up(now, None, fx),
-                Due::Drained(id) => fx.push(Effect::Abort(id)),
-            }
-        }
-    }
-
-    fn dial_standby(&mut self, fx: &mut Effects) {
-        let id = self.new_link();
-        let agreed = self.config.agreed().clone();
-        self.rollover.dial(id, Config::new(&agreed));
-        fx.push(Effect::Note(format!("standby link {} dialled", id.0)));
-        fx.push(Effect::Dial(id));
-    }
-
-    pub(super) fn standby_up(&mut self, now: Instant) {
-        let until = until(now, self.options.greeting_timeout_ms);
-        if let Some(standby) = self.rollover.preparing() {
-            standby.link.up(until);
-        }
-    }
-
-    pub(super) fn standby_down(&mut self, now: Instant, down: &Down, fx: &mut Effects) {
-        let error = match down {
-            Down::Failed(error) => error.clone(),
-            Down::Closed { code, reason } => {
-                let kind = self.dialect.close_kind(*code).unwrap_or(Kind::ServerClosed);
-                Error::new(
-                    kind,
-                    format!("the new session was closed with code {code}: {reason}"),
-                )
-            }
-        };
-        self.standby_failed(now, &error, fx);
-    }
-
-    fn standby_failed(&mut self, now: Instant, error: &Error, fx: &mut Effects) {
-        fx.push(Effect::Note(format!("standby link failed: {error}")));
-        let random = self.ids.next_u64();
-        if !self.rollover.failed(now, error, random) && self.rollover.is_recovering() {
-            self.give_up(now, Some(error), fx);
-        }
-    }
-
-    /// What a standby link says before it is the link: its greeting and the answer to its settings.
-    pub(super) fn standby_text(&mut self, now: Instant, raw: &str, fx: &mut Effects) {
-        let Ok(Decoded { event, .. }) = self.dialect.decode_server(raw) else {
-            return;
-        };
-        match event {
-            ServerEvent::SessionCreated(e) => self.standby_greeted(now, &e.session, fx),
-            ServerEvent::SessionUpdated(e) => {
-                let dialect = self.dialect.clone();
-                let Some(standby) = self.rollover.preparing() else {
-                    return;
-                };
-                standby.config.updated(&e.session, &dialect);
-                standby.link.configured();
-                self.rollover.ready();
-            }
-            ServerEvent::Error(e) => {
-                let error = Error::new(Kind::Server, e.error.message.as_str())
-                    .with_provider(link::provider(&e.error));
-                let kind = e
-                    .error
-                    .code
-                    .as_deref()
-                    .and_then(|c| self.dialect.fatal_error(c));
-                let error = kind.map_or(error.clone(), |kind| {
-                    Error::new(kind, error.message()).with_provider(error.provider().clone())
-                });
-                if let Some(standby) = self.rollover.preparing() {
-                    fx.push(Effect::Abort(standby.link.id()));
-                    self.standby_failed(now, &error, fx);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn standby_greeted(&mut self, now: Instant, session: &Session, fx: &mut Effects) {
-        let age = self.age(now, session);
-        let until = until(now, self.options.reply_timeout_ms);
-        let event_id = self.ids.next("evt");
-        let dialect = self.dialect.clone();
-        let agreed = self.config.agreed().clone();
-        let Some(standby) = self.rollover.preparing() else {
-            return;
-        };
-        if !standby.link.greeted(now, until) {
-            return;
-        }
-        standby.age = Some(age);
-        standby.config.greeted(session);
-        if agreed.0.is_empty() {
-            standby.link.configured();
-            return self.rollover.ready();
-        }
-        let id = standby.link.id();
-        let update = ClientEvent::SessionUpdate(SessionUpdate {
-            session: agreed.clone(),
-        });
-        match dialect.encode_client(&update, Some(&event_id)) {
-            Ok(frame) => {
-                standby.config.sent(&agreed);
-                standby.first_update = Some(event_id);
-                fx.push(Effect::Send(id, Frame::Text(frame)));
-            }
-            Err(error) => {
-                fx.push(Effect::Abort(id));
-                self.standby_failed(now, &error, fx);
-            }
-        }
-    }
-
     // ---- a loss -------------------------------------------------------------------------------
 
     pub(super) fn down(&mut self, now: Instant, down: &Down, unsent: Unsent, fx: &mut Effects) {
@@ -322,7 +170,7 @@ impl Engine {
     }
 
     /// There will be no other link.
-    fn give_up(&mut self, now: Instant, error: Option<&Error>, fx: &mut Effects) {
+    pub(super) fn give_up(&mut self, now: Instant, error: Option<&Error>, fx: &mut Effects) {
         let Some(outage) = self.rollover.outage() else {
             return;
         };
@@ -402,7 +250,7 @@ impl Engine {
         !is_busy
     }
 
-    fn change_link(&mut self, now: Instant, fx: &mut Effects) {
+    pub(super) fn change_link(&mut self, now: Instant, fx: &mut Effects) {
         let agreed = self.config.agreed().clone();
         let old = self.name_of_session();
         if !self.rollover.is_recovering() {
@@ -410,7 +258,7 @@ impl Engine {
             self.owed = owed;
             self.hang_up(now, self.link.id(), fx);
         }
-        let Some((standby, outage)) = self.rollover.change() else {
+        let Some((standby, outage)) = self.rollover.change(now) else {
             return;
         };
         let is_agreed = standby.config.agreed() == &agreed;

@@ -43,6 +43,7 @@ mod replay;
 mod requests;
 mod responses;
 mod rollover;
+mod standby;
 mod timeline;
 mod toolbox;
 mod tools;

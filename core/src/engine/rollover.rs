@@ -79,11 +79,16 @@ pub(super) struct Rollover {
     shortest: Option<Duration>,
     state: State,
     outage: Option<Outage>,
+    /// When the last outage ended, and until when its budget lasts.
+    recovered: Option<(Instant, Instant)>,
     failures: u32,
     /// For the current link no standby can be had.
     has_given_up: bool,
     draining: Vec<(LinkId, Instant)>,
 }
+
+/// A link that is lost sooner after an outage was no recovery: that outage goes on.
+const STABLE: Duration = Duration::from_secs(3);
 
 /// A change needs this much time at the least.
 const LEAST: Duration = Duration::from_millis(200);
@@ -97,6 +102,7 @@ impl Rollover {
             shortest: None,
             state: State::Idle,
             outage: None,
+            recovered: None,
             failures: 0,
             has_given_up: false,
             draining: Vec::new(),
@@ -201,13 +207,14 @@ impl Rollover {
     }
 
     /// The standby link becomes the link: it is given away.
-    pub(super) fn change(&mut self) -> Option<(Standby, Option<Outage>)> {
+    pub(super) fn change(&mut self, now: Instant) -> Option<(Standby, Option<Outage>)> {
         match std::mem::take(&mut self.state) {
             State::Ready(standby) => {
-                self.failures = 0;
                 self.has_given_up = false;
                 self.began(standby.age);
-                Some((*standby, self.outage.take()))
+                let outage = self.outage.take();
+                self.recovered = outage.as_ref().map(|outage| (now, outage.until));
+                Some((*standby, outage))
             }
             other => {
                 self.state = other;
@@ -226,7 +233,7 @@ impl Rollover {
             .outage
             .as_ref()
             .map(|outage| outage.until)
-            .or(self.last());
+            .or_else(|| self.last());
         let has_time = limit.is_some_and(|limit| at < limit);
         if has_time && may_pass(error) {
             self.state = State::Waiting { at };
@@ -253,7 +260,10 @@ impl Rollover {
 
     /// The link is lost, and a standby link is needed now.
     pub(super) fn lost(&mut self, now: Instant, verdict: Verdict, mid_turn: bool) {
-        let until = now + Duration::from_millis(self.recovery.budget_ms.min(86_400_000));
+        let is_stable = |at: Instant| now.saturating_duration_since(at) >= STABLE;
+        let same = self.recovered.take().filter(|(at, _)| !is_stable(*at));
+        let budget = Duration::from_millis(self.recovery.budget_ms.min(86_400_000));
+        let until = same.map_or_else(|| now + budget, |(_, until)| until);
         self.outage = Some(Outage {
             since: now,
             until,
@@ -264,8 +274,12 @@ impl Rollover {
         self.age = None;
         self.has_given_up = false;
         if matches!(self.state, State::Idle | State::Waiting { .. }) {
-            self.failures = 0;
-            self.state = State::Waiting { at: now };
+            let wait = match same {
+                Some(_) => self.wait(0),
+                None => Duration::ZERO,
+            };
+            self.failures = same.map_or(0, |_| self.failures + 1);
+            self.state = State::Waiting { at: now + wait };
         }
     }
 

@@ -34,6 +34,34 @@ class BargeIn(TypedDict):
     """What follows where it was no interruption and the server has cancelled by itself."""
 
 
+class Rollover(TypedDict):
+    """The planned change to a new link before the server's session is too old."""
+
+    enabled: NotRequired[bool]
+    """Whether it is done; ``True`` by default."""
+    margin_ms: NotRequired[int]
+    """Longest time before the end of the lifetime at which the next link is opened."""
+    overlap_ms: NotRequired[int]
+    """Audio of a silence that the new link gets once more."""
+    replay_tokens: NotRequired[int]
+    """Most tokens of the conversation that a new link is told, estimated."""
+
+
+class Recovery(TypedDict):
+    """What follows the loss of a link."""
+
+    budget_ms: NotRequired[int]
+    """Time from a loss in which the session must be open again; 0 ends it with the loss."""
+    delay_ms: NotRequired[int]
+    """Wait before the second attempt; each further wait is twice as long."""
+    delay_max_ms: NotRequired[int]
+    """Longest wait between attempts."""
+    audio_ms: NotRequired[int]
+    """Audio captured during the outage that is kept."""
+    answer: NotRequired[Literal["go_on", "silent"]]
+    """What becomes of an answer that was cut; it is never begun anew."""
+
+
 class Options(TypedDict):
     """The way to the server and limits of a session; each has a default that suits a call."""
 
@@ -69,6 +97,14 @@ class Options(TypedDict):
     """What becomes of a wish for a response while another one runs; ``merge`` by default."""
     wish_timeout_ms: NotRequired[int]
     """Longest wait of such a wish."""
+    rollover: NotRequired[Rollover]
+    """The planned change to a new link before the server's session is too old."""
+    recovery: NotRequired[Recovery]
+    """What follows the loss of a link."""
+    ping_ms: NotRequired[int]
+    """Silence of the server after which it is asked for a sign of life; 0 is never."""
+    pong_timeout_ms: NotRequired[int]
+    """Time for any sign of life after that."""
     seed: NotRequired[int]
     """Seed of identifiers; the same seed gives the same ones."""
 

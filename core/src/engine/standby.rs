@@ -1,0 +1,164 @@
+//! The next link before it is the link: when it is needed, dialled, greeted and configured.
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::config::Config;
+use super::io::{Down, Effect, Effects, Frame, LinkId};
+use super::link;
+use super::requests::until;
+use super::rollover::{Age, Due};
+use crate::dialect::Decoded;
+use crate::error::{Error, Kind};
+use crate::wire::client::SessionUpdate;
+use crate::wire::{ClientEvent, ServerEvent, Session};
+
+/// No server makes sessions that live shorter.
+const LEAST_LIFE_MS: u64 = 2_000;
+
+impl Engine {
+    // ---- age ----------------------------------------------------------------------------------
+
+    /// The age of the session that greets now.
+    pub(super) fn age(&self, now: Instant, session: &Session) -> Age {
+        let limits = &self.dialect.table().limits;
+        let expires_s = session
+            .pointer("/expires_at")
+            .and_then(serde_json::Value::as_u64);
+        let told = expires_s.and_then(|at| self.until_unix(now, at));
+        self.rollover.age(now, limits.lifetime_s, told)
+    }
+
+    /// How long it is until a moment of the system's clock, if it is not over.
+    fn until_unix(&self, now: Instant, at_s: u64) -> Option<Duration> {
+        let (since, unix_ms) = (self.opened?, self.unix_ms);
+        let now_ms = unix_ms + u64::try_from((now - since).as_millis()).unwrap_or(0);
+        let left = at_s.checked_mul(1_000)?.checked_sub(now_ms)?;
+        // Less is a clock that is wrong, here or there.
+        (left >= LEAST_LIFE_MS).then(|| Duration::from_millis(left))
+    }
+
+    // ---- the standby link ---------------------------------------------------------------------
+
+    pub(super) fn new_link(&mut self) -> LinkId {
+        self.links += 1;
+        LinkId(self.links)
+    }
+
+    pub(super) fn change_due(&mut self, now: Instant, fx: &mut Effects) {
+        for due in self.rollover.timeout(now) {
+            match due {
+                Due::Dial => self.dial_standby(fx),
+                Due::Silent(id, message) => {
+                    fx.push(Effect::Abort(id));
+                    self.standby_failed(now, &Error::new(Kind::Timeout, message), fx);
+                }
+                Due::Change => self.change_link(now, fx),
+                Due::Over => self.give_up(now, None, fx),
+                Due::Drained(id) => fx.push(Effect::Abort(id)),
+            }
+        }
+    }
+
+    fn dial_standby(&mut self, fx: &mut Effects) {
+        let id = self.new_link();
+        let agreed = self.config.agreed().clone();
+        self.rollover.dial(id, Config::new(&agreed));
+        fx.push(Effect::Note(format!("standby link {} dialled", id.0)));
+        fx.push(Effect::Dial(id));
+    }
+
+    pub(super) fn standby_up(&mut self, now: Instant) {
+        let until = until(now, self.options.greeting_timeout_ms);
+        if let Some(standby) = self.rollover.preparing() {
+            standby.link.up(until);
+        }
+    }
+
+    pub(super) fn standby_down(&mut self, now: Instant, down: &Down, fx: &mut Effects) {
+        let error = match down {
+            Down::Failed(error) => error.clone(),
+            Down::Closed { code, reason } => {
+                let kind = self.dialect.close_kind(*code).unwrap_or(Kind::ServerClosed);
+                Error::new(
+                    kind,
+                    format!("the new session was closed with code {code}: {reason}"),
+                )
+            }
+        };
+        self.standby_failed(now, &error, fx);
+    }
+
+    fn standby_failed(&mut self, now: Instant, error: &Error, fx: &mut Effects) {
+        fx.push(Effect::Note(format!("standby link failed: {error}")));
+        let random = self.ids.next_u64();
+        if !self.rollover.failed(now, error, random) && self.rollover.is_recovering() {
+            self.give_up(now, Some(error), fx);
+        }
+    }
+
+    /// What a standby link says before it is the link: its greeting and the answer to its settings.
+    pub(super) fn standby_text(&mut self, now: Instant, raw: &str, fx: &mut Effects) {
+        let Ok(Decoded { event, .. }) = self.dialect.decode_server(raw) else {
+            return;
+        };
+        match event {
+            ServerEvent::SessionCreated(e) => self.standby_greeted(now, &e.session, fx),
+            ServerEvent::SessionUpdated(e) => {
+                let dialect = self.dialect.clone();
+                let Some(standby) = self.rollover.preparing() else {
+                    return;
+                };
+                standby.config.updated(&e.session, &dialect);
+                standby.link.configured();
+                self.rollover.ready();
+            }
+            ServerEvent::Error(e) => {
+                let code = e.error.code.as_deref();
+                let kind = code.and_then(|code| self.dialect.fatal_error(code));
+                let error = Error::new(kind.unwrap_or(Kind::Server), e.error.message.as_str())
+                    .with_provider(link::provider(&e.error));
+                if let Some(standby) = self.rollover.preparing() {
+                    fx.push(Effect::Abort(standby.link.id()));
+                    self.standby_failed(now, &error, fx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn standby_greeted(&mut self, now: Instant, session: &Session, fx: &mut Effects) {
+        let age = self.age(now, session);
+        let until = until(now, self.options.reply_timeout_ms);
+        let event_id = self.ids.next("evt");
+        let dialect = self.dialect.clone();
+        let agreed = self.config.agreed().clone();
+        let Some(standby) = self.rollover.preparing() else {
+            return;
+        };
+        if !standby.link.greeted(now, until) {
+            return;
+        }
+        standby.age = Some(age);
+        standby.config.greeted(session);
+        if agreed.0.is_empty() {
+            standby.link.configured();
+            return self.rollover.ready();
+        }
+        let id = standby.link.id();
+        let update = ClientEvent::SessionUpdate(SessionUpdate {
+            session: agreed.clone(),
+        });
+        match dialect.encode_client(&update, Some(&event_id)) {
+            Ok(frame) => {
+                standby.config.sent(&agreed);
+                standby.first_update = Some(event_id);
+                fx.push(Effect::Send(id, Frame::Text(frame)));
+            }
+            Err(error) => {
+                fx.push(Effect::Abort(id));
+                self.standby_failed(now, &error, fx);
+            }
+        }
+    }
+}
