@@ -84,7 +84,8 @@ impl Waits {
                 let message = message.unwrap_or("the server failed to answer");
                 self.failure.get_or_insert_with(|| message.to_owned());
             }
-            Some("cancelled") => {}
+            // What the change of a link has cut is still to come.
+            Some("cancelled") => self.is_owed |= response.reason() == Some("link_changed"),
             _ => self.answers += 1,
         }
     }

@@ -9,7 +9,7 @@ use super::media::GO_ON;
 use super::overlap::Piece;
 use super::replay::Plan;
 use super::requests::until;
-use super::responses::{Gone, cancelled};
+use super::responses::{Gone, LINK_CHANGED, TURN_DETECTED, cancelled};
 use super::rollover::{Outage, Standby};
 use super::turns::Turns;
 use super::{Engine, answer};
@@ -101,8 +101,8 @@ impl Engine {
         let (responses, requests) = (&mut self.responses, &mut self.requests);
         let gone = responses.carry(|event_id| requests.take(event_id));
         self.carry_commands(now, fx);
-        for id in gone.iter().map(|gone| gone.id.clone()) {
-            self.end_response(now, id, fx);
+        for gone in &gone {
+            self.end_response(now, gone, fx);
         }
         fx.extend(self.playout.end_all().into_iter().map(Effect::PlayEnd));
         if self.barge_in.is_held() {
@@ -160,12 +160,16 @@ impl Engine {
     }
 
     /// Tells that nothing more comes of a response.
-    fn end_response(&mut self, now: Instant, id: String, fx: &mut Effects) {
-        let end = cancelled(id.clone());
+    fn end_response(&mut self, now: Instant, gone: &Gone, fx: &mut Effects) {
+        let reason = match gone.is_wanted {
+            true => LINK_CHANGED,
+            false => TURN_DETECTED,
+        };
+        let end = cancelled(gone.id.clone(), reason);
         let origin = Origin::ours(self.at_ms(now));
         answer(self.requests.proven(&end, None), fx);
         self.watch.seen(now, &end, 0);
-        self.tools.response_done(&id, false);
+        self.tools.response_done(&gone.id, false);
         fx.push(Effect::Emit(Event::wire(end, origin)));
     }
 

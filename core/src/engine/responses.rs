@@ -121,6 +121,12 @@ pub(super) enum Granted {
 /// Late events come within moments, and no server runs so many at once; more would only cost.
 const REMEMBERED: usize = 64;
 
+/// Why a server cancels a response that was spoken over.
+pub(super) const TURN_DETECTED: &str = "turn_detected";
+
+/// Why a response is over whose link is gone: its rest, or all of it, is still to come.
+pub(super) const LINK_CHANGED: &str = "link_changed";
+
 /// Nobody listens to so many answers in a row.
 const WAITING: usize = 32;
 
@@ -428,7 +434,7 @@ impl Responses {
         match forgotten {
             Some(old) => {
                 self.remember(old.id.clone());
-                Verdict::After(Box::new(cancelled(old.id)))
+                Verdict::After(Box::new(cancelled(old.id, TURN_DETECTED)))
             }
             None => Verdict::Pass,
         }
@@ -564,12 +570,12 @@ fn is_delta(event: &ServerEvent) -> bool {
 }
 
 /// The end of a response, as the server should have told it.
-pub(super) fn cancelled(id: String) -> ServerEvent {
+pub(super) fn cancelled(id: String, reason: &str) -> ServerEvent {
     let response = Response {
         id: Some(id),
         object: Some("realtime.response".to_owned()),
         status: Some("cancelled".to_owned()),
-        status_details: Some(json!({"type": "cancelled", "reason": "turn_detected"})),
+        status_details: Some(json!({"type": "cancelled", "reason": reason})),
         ..Response::default()
     };
     ServerEvent::ResponseDone(ResponseEvent { response })
