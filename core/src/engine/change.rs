@@ -14,12 +14,12 @@ use super::rollover::{Outage, Standby};
 use super::turns::Turns;
 use super::{Engine, answer};
 use crate::error::{Error, Kind};
-use crate::event::local::{Local, Lost, Rolled};
+use crate::event::local::{Cut, Local, Lost, Rolled};
 use crate::event::{End, Event, Origin, Unsent};
 use crate::options::WhenBusy;
 use crate::options::rollover::Answer;
-use crate::wire::ClientEvent;
 use crate::wire::client::{ItemCreate, SessionUpdate};
+use crate::wire::{ClientEvent, Item};
 
 /// What a change of link left of the conversation's answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -306,6 +306,27 @@ impl Engine {
         self.halves = Default::default();
         let ids = self.history.segments().iter().map(|s| s.item_id.clone());
         self.restored = ids.collect();
+    }
+
+    /// An answer of an earlier link was cut: this one knows its words at the most, which cannot be
+    /// truncated, so it is told in words.
+    pub(super) fn tell_cut(&mut self, now: Instant, cut: &Cut, fx: &mut Effects) {
+        let segments = self.history.as_heard();
+        let heard = segments.iter().find(|s| s.item_id == cut.item_id);
+        let heard = heard.map_or("", |segment| segment.text.as_str());
+        let text = format!("The customer has interrupted the agent and heard only: \"{heard}\"");
+        let mut item = match self.dialect.can("assistant_items") {
+            true => Item::system_text(text),
+            false => Item::user_text(text),
+        };
+        let id = self.ids.next("item_c");
+        self.restored.insert(id.clone());
+        item.id = Some(id);
+        let create = ItemCreate {
+            previous_item_id: None,
+            item,
+        };
+        self.post(now, ClientEvent::ItemCreate(create), fx);
     }
 
     /// Lets go of a link that is not needed any more.

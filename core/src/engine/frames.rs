@@ -69,6 +69,7 @@ impl Engine {
             return;
         }
         if self.is_replayed(&event) {
+            self.unproven.seen(&event, None);
             return fx.push(Effect::Note(format!("replayed {}", event.name())));
         }
         rewritten |= self.in_call_time(&mut event);

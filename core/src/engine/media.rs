@@ -266,6 +266,9 @@ impl Engine {
 
     /// Nothing can be cut to nothing: an item of which nothing was heard is deleted.
     fn take_back(&mut self, now: Instant, cut: &Cut, is_heard: bool, fx: &mut Effects) {
+        if self.restored.contains(&cut.item_id) {
+            return self.tell_cut(now, cut, fx);
+        }
         let event = match cut.truncated_ms {
             Some(audio_end_ms) => ClientEvent::ItemTruncate(ItemTruncate {
                 item_id: cut.item_id.clone(),
