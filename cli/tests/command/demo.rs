@@ -26,8 +26,8 @@ fn the_demo_holds_the_whole_call_in_english_and_leaves_its_artifacts() {
 
 /// No session of the server lives as long as the call, and nothing of it is missing.
 #[test]
-#[ignore = "by the clock: run by the deep tier"]
-fn the_demo_goes_on_over_as_many_sessions_as_it_takes() {
+#[ignore = "the deep tier runs it"]
+fn soak_the_demo_goes_on_over_as_many_sessions_as_it_takes() {
     let out = folder("demo_sessions");
     let args = ["demo", "--json", "--lang", "en", "--lifetime", "8", "--out"];
     let ran = Ran::of(talkwire().args(args).arg(&out));
