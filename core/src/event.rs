@@ -11,8 +11,10 @@ use crate::error::{Error, Kind, Who};
 use crate::wire::{EventType, Map, ServerEvent};
 
 pub mod local;
+mod topic;
 
 use local::Local;
+pub use topic::{Topic, Topics};
 
 /// One event. Cheap to clone; may be kept and sent to other threads.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::dialect::check::{Check, Waived};
 use crate::error::{Error, Kind, Result};
+use crate::event::Topics;
 use crate::wire::Session;
 
 /// How a session is opened and kept. Every number has a default that suits a telephone call.
@@ -74,6 +75,10 @@ pub struct Options {
     pub close_timeout_ms: u64,
     /// Audio kept before the session is open or while the network is slow; older audio is dropped.
     pub uplink_max_ms: u64,
+    /// What the session's own reader is told of: `audio`, `transcript`, `control` by default, and
+    /// `raw`. What is left out costs nothing here; subscriptions have topics of their own. Without
+    /// `control`, errors are told to subscriptions only, and the end to everybody.
+    pub topics: Topics,
     /// Events kept unread before text is joined and audio dropped.
     pub mailbox_bytes: usize,
     /// Unread events, audio apart, at which the session ends with `slow_reader`.
@@ -126,6 +131,7 @@ impl Default for Options {
             pong_timeout_ms: 10_000,
             close_timeout_ms: 3_000,
             uplink_max_ms: 30_000,
+            topics: Topics::USUAL,
             mailbox_bytes: 8 << 20,
             mailbox_events: 20_000,
             seed: None,

@@ -24,10 +24,12 @@ use crate::options::WhenBusy;
 use crate::options::tool::Tool;
 use crate::recorder::{Recorder, RecorderOptions};
 use crate::runtime::dispatch::{Handler, in_callback};
-use crate::runtime::mailbox::{Mailbox, Next};
+use crate::runtime::mailbox::Next;
+use crate::runtime::readers::Readers;
 use crate::runtime::recorder::Sink;
 use crate::runtime::tools::{self, Runner};
 use crate::runtime::{Launched, Message, Runtime, check_not_forked};
+use crate::subscription::{Subscription, SubscriptionOptions};
 use crate::transcript::{self, Form};
 use crate::wire::client::{
     Append, Empty, ItemCreate, ItemId, ItemTruncate, ResponseCancel, ResponseCreate, SessionUpdate,
@@ -48,7 +50,7 @@ pub struct Session(Arc<Shared>);
 struct Shared {
     commands: mpsc::Sender<Message>,
     close: watch::Sender<Option<u64>>,
-    mailbox: Arc<Mailbox>,
+    readers: Arc<Readers>,
     ready: watch::Receiver<bool>,
     dialect: Arc<Dialect>,
     runtime: Runtime,
@@ -64,7 +66,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Pending {
     answer: oneshot::Receiver<Result<Reply>>,
-    mailbox: Arc<Mailbox>,
+    readers: Arc<Readers>,
 }
 
 impl Future for Pending {
@@ -82,7 +84,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         self.answer.close();
         if let Ok(Err(error)) = self.answer.try_recv() {
-            self.mailbox.tell(error);
+            self.readers.tell(error);
         }
     }
 }
@@ -97,13 +99,13 @@ impl Session {
         let Launched {
             commands,
             close,
-            mailbox,
+            readers,
             ready,
         } = launched;
         Self(Arc::new(Shared {
             commands,
             close,
-            mailbox,
+            readers,
             ready,
             dialect,
             runtime,
@@ -149,7 +151,7 @@ impl Session {
 
     /// How the session ended, once it has. Events may still wait.
     pub fn end(&self) -> Option<End> {
-        self.0.mailbox.end()
+        self.0.readers.own().end()
     }
 
     /// Waits for the end, at most `within`; events that wait stay. Blocks the calling thread; fails
@@ -160,47 +162,48 @@ impl Session {
             let message = "a callback cannot wait for the end";
             return Err(Error::new(Kind::WouldDeadlock, message));
         }
-        Ok(self.0.mailbox.ended_within(within))
+        Ok(self.0.readers.own().ended_within(within))
     }
 
     // ---- events ---------------------------------------------------------------------------------
 
     /// The next event, or `None` at the end. Dropping the future loses no event.
     pub async fn next(&self) -> Option<Event> {
-        poll_fn(|cx| self.0.mailbox.poll_next(cx)).await
+        poll_fn(|cx| self.0.readers.own().poll_next(cx)).await
     }
 
     /// The next event if there is one.
     pub fn try_next(&self) -> Next {
-        self.0.mailbox.try_next()
+        self.0.readers.own().try_next()
     }
 
     /// Waits for the next event. Blocks the calling thread; fails in a callback.
     pub fn next_within(&self, within: Duration) -> Result<Next> {
-        check_not_forked()?;
-        if in_callback() && !within.is_zero() {
-            return Err(Error::new(
-                Kind::WouldDeadlock,
-                "a callback cannot wait for events",
-            ));
-        }
-        Ok(self.0.mailbox.next_within(within))
+        self.0.readers.own().next_within(within)
     }
 
     /// Takes up to `most` events that wait, in order.
     pub fn drain(&self, into: &mut Vec<Event>, most: usize) {
-        self.0.mailbox.drain(into, most);
+        self.0.readers.own().drain(into, most);
     }
 
     /// A descriptor that is readable while an event or the end waits, for a host's own loop. It
     /// belongs to the session: only poll it.
     pub fn wakeup_fd(&self) -> Result<RawFd> {
-        self.0.mailbox.wakeup_fd()
+        self.0.readers.own().wakeup_fd()
     }
 
     /// From now on `handler` gets the events, on a callback thread.
     pub fn deliver_to(&self, handler: Box<dyn Handler>) -> Result<()> {
-        self.0.runtime.attach(&self.0.mailbox, handler)
+        self.0.runtime.attach(self.0.readers.own(), handler)
+    }
+
+    /// One more reader, of some topics and with bounds of its own: of what is told from now on. Who
+    /// is slow at reading one misses something in that one only. May be called before the session is
+    /// open, which then misses nothing.
+    pub fn subscribe(&self, options: SubscriptionOptions) -> Result<Subscription> {
+        check_not_forked()?;
+        Subscription::new(&self.0.readers, &self.0.runtime, options)
     }
 
     // ---- sound ----------------------------------------------------------------------------------
@@ -255,8 +258,8 @@ impl Session {
             .rate_hz
             .or_else(|| media.map(of_port))
             .unwrap_or(WIRE_HZ);
-        let mailbox = self.0.mailbox.clone();
-        let sink = self.0.runtime.record(path.as_ref(), rate_hz, mailbox)?;
+        let readers = self.0.readers.clone();
+        let sink = self.0.runtime.record(path.as_ref(), rate_hz, readers)?;
         self.message(Message::Record(sink.clone()))?;
         *recording = Arc::downgrade(&sink);
         let commands = self.0.commands.downgrade();
@@ -273,8 +276,8 @@ impl Session {
     fn command(&self, command: Command) -> Result<Pending> {
         let (reply, answer) = oneshot::channel();
         self.put(command, Some(reply))?;
-        let mailbox = self.0.mailbox.clone();
-        Ok(Pending { answer, mailbox })
+        let readers = self.0.readers.clone();
+        Ok(Pending { answer, readers })
     }
 
     fn put(&self, command: Command, reply: Option<oneshot::Sender<Result<Reply>>>) -> Result<()> {
@@ -478,8 +481,8 @@ impl Session {
         self.check_open()?;
         let (reply, answer) = oneshot::channel();
         self.message(Message::Tool(tool, runner, reply))?;
-        let mailbox = self.0.mailbox.clone();
-        Ok(Pending { answer, mailbox })
+        let readers = self.0.readers.clone();
+        Ok(Pending { answer, readers })
     }
 
     /// The result of a registered tool: output for the model, or the error that it is told. A second

@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("call", &["audio", "error"]),
     ("recorder", &["runtime", "error"]),
+    ("subscription", &["runtime", "event", "error"]),
     ("transcript", &["engine::history", "error"]),
     // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
     // decides.
@@ -27,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "dialect",
             "call",
             "recorder",
+            "subscription",
             "transcript",
             "audio::port",
             "engine::io",
@@ -50,7 +52,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "options",
         ],
     ),
-    ("options", &["dialect", "wire", "audio::format", "error"]),
+    (
+        "options",
+        &["dialect", "wire", "audio::format", "event", "error"],
+    ),
     ("net", &["error"]),
     ("dialect", &["wire", "error"]),
     ("wire", &["error", "audio::format"]),

@@ -1,5 +1,8 @@
 //! Events that this library makes by itself, beside those of the server.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -36,6 +39,8 @@ pub const SESSION_ROLLED: u16 = 1013;
 pub const SESSION_LOST: u16 = 1014;
 /// `session.recovered`: the session goes on over a new link after a loss.
 pub const SESSION_RECOVERED: u16 = 1015;
+/// `wire.frame`: a frame as it went over the wire, for those who subscribe to `raw`.
+pub const WIRE_FRAME: u16 = 1016;
 
 /// Name and number of every event of this library.
 pub const ALL: &[(&str, u16)] = &[
@@ -54,6 +59,7 @@ pub const ALL: &[(&str, u16)] = &[
     ("session.rolled", SESSION_ROLLED),
     ("session.lost", SESSION_LOST),
     ("session.recovered", SESSION_RECOVERED),
+    ("wire.frame", WIRE_FRAME),
 ];
 
 /// What the library tells of its own. All times are in milliseconds since the session was opened,
@@ -106,6 +112,21 @@ pub enum Local {
     Lost(Lost),
     /// The session has a link again.
     Recovered(Rolled),
+    /// A frame as it went over the wire.
+    Frame(Frame),
+}
+
+/// A frame as it went over the wire; also one that the session keeps to itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Whether it was sent to the server, or came from it.
+    pub is_sent: bool,
+    /// The link, counted from 1 over the session.
+    pub link: u32,
+    /// Frames before it that were dropped because they were not read.
+    pub missed: u64,
+    /// The text as it was, audio in base64 included.
+    pub text: Arc<str>,
 }
 
 /// A change of the link under a session.
@@ -227,6 +248,19 @@ pub struct ToolRef {
     pub after_ms: u64,
 }
 
+/// Never the text: it may be speech.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = if self.is_sent { "sent" } else { "received" };
+        write!(
+            f,
+            "Frame({way}, link {}, {} bytes)",
+            self.link,
+            self.text.len()
+        )
+    }
+}
+
 impl Local {
     /// Name and number.
     pub const fn id(&self) -> (&'static str, u16) {
@@ -246,6 +280,7 @@ impl Local {
             Self::Rolled(_) => ("session.rolled", SESSION_ROLLED),
             Self::Lost(_) => ("session.lost", SESSION_LOST),
             Self::Recovered(_) => ("session.recovered", SESSION_RECOVERED),
+            Self::Frame(_) => ("wire.frame", WIRE_FRAME),
         }
     }
 
@@ -271,12 +306,13 @@ impl Local {
         (!id.is_empty()).then_some(id)
     }
 
-    /// The text it carries: an error's message, a tool's arguments.
+    /// The text it carries: an error's message, a tool's arguments, a frame.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Fault(error) => Some(error.message()),
             Self::ToolCall(call) => Some(&call.arguments),
             Self::Lost(lost) => Some(&lost.message),
+            Self::Frame(frame) => Some(&frame.text),
             _ => None,
         }
     }
@@ -303,6 +339,8 @@ impl Local {
             Self::Silence { who, ms } => json!({"who": who, "ms": ms}),
             Self::Rolled(e) | Self::Recovered(e) => json!(e),
             Self::Lost(e) => json!(e),
+            Self::Frame(e) => json!({"is_sent": e.is_sent, "link": e.link, "missed": e.missed,
+                "text": &*e.text}),
         };
         match value {
             Value::Object(map) => map,

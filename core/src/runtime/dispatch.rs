@@ -207,7 +207,9 @@ impl std::fmt::Debug for Post {
 mod tests {
     use super::*;
     use crate::error::Who;
+    use crate::event::Topics;
     use crate::event::local::Local;
+    use crate::runtime::mailbox::Bounds;
     use std::time::Duration;
 
     struct Count(Sender<&'static str>);
@@ -230,7 +232,11 @@ mod tests {
     }
 
     fn ended(events: usize) -> Arc<Mailbox> {
-        let mailbox = Arc::new(Mailbox::new(1 << 20, 1_000));
+        let mailbox = Arc::new(Mailbox::new(Bounds {
+            topics: Topics::USUAL,
+            soft_bytes: 1 << 20,
+            hard_events: 1_000,
+        }));
         for i in 0..events {
             mailbox.push(Event::local(0, gap(i)));
         }

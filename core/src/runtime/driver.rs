@@ -12,7 +12,8 @@ use tokio::time::sleep_until;
 use super::Count;
 use super::attached::Attached;
 use super::lines::Lines;
-use super::mailbox::{Mailbox, Pressure};
+use super::mailbox::Pressure;
+use super::readers::Readers;
 use super::recorder::{Recording, Sink};
 use super::socket::Happened;
 use super::tools::{Output, Runner, Tools};
@@ -20,9 +21,10 @@ use crate::audio::format::Format;
 use crate::audio::port::Port;
 use crate::dialect::Dialect;
 use crate::engine::Engine;
-use crate::engine::io::{Command, Down, Effect, Effects, Input, LinkId, Reply, Ticket};
+use crate::engine::io::{Command, Down, Effect, Effects, Frame, Input, LinkId, Reply, Ticket};
 use crate::error::{Error, Kind, Result, Who};
-use crate::event::{End, Unsent};
+use crate::event::local::{self, Local};
+use crate::event::{End, Event, Topic, Unsent};
 use crate::net::ws::Spec;
 use crate::options::tool::Tool;
 use crate::wire::ClientEvent;
@@ -46,13 +48,13 @@ pub(crate) struct Driver {
     engine: Engine,
     dialect: Arc<Dialect>,
     lines: Lines,
-    /// Before the mailbox, also when dropped: who sees the end finds the port closed.
+    /// Before the readers, also when dropped: who sees the end finds the port closed.
     call: Option<Attached>,
     /// Of ports that are gone.
     unsent_ms: u64,
     recording: Option<Recording>,
     tools: Tools,
-    mailbox: Ends,
+    readers: Ends,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Reply>>>,
     tickets: u64,
     ready: watch::Sender<bool>,
@@ -60,8 +62,8 @@ pub(crate) struct Driver {
     end: Option<End>,
 }
 
-/// Ends the mailbox even when the task is dropped in the middle.
-struct Ends(Arc<Mailbox>);
+/// Tells the end even when the task is dropped in the middle.
+struct Ends(Arc<Readers>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
@@ -72,7 +74,7 @@ impl Drop for Ends {
             let message = "the runtime was shut down under the session";
             (Who::App, Kind::Cancelled, message)
         };
-        self.0.finish(End::new(who, why, message));
+        self.0.finish(&End::new(who, why, message));
     }
 }
 
@@ -119,7 +121,7 @@ impl Driver {
         engine: Engine,
         dialect: Arc<Dialect>,
         spec: Spec,
-        mailbox: Arc<Mailbox>,
+        readers: Arc<Readers>,
         uplink_max_ms: u64,
         ready: watch::Sender<bool>,
     ) -> Self {
@@ -131,7 +133,7 @@ impl Driver {
             unsent_ms: 0,
             recording: None,
             tools: Tools::default(),
-            mailbox: Ends(mailbox),
+            readers: Ends(readers),
             waiting: HashMap::new(),
             tickets: 0,
             ready,
@@ -233,7 +235,7 @@ impl Driver {
             if let Some(recording) = self.recording.take() {
                 recording.finish(self.engine.segments(), Some(&end));
             }
-            self.mailbox.0.finish(end);
+            self.readers.0.finish(&end);
         }
         rest
     }
@@ -263,12 +265,44 @@ impl Driver {
     fn happened(&mut self, link: LinkId, happened: Happened) {
         let input = match happened {
             Happened::Up => Input::LinkUp(link),
-            Happened::Text(text) => Input::Text(link, text),
+            Happened::Text(text) => {
+                self.frame(link, false, || text.clone());
+                Input::Text(link, text)
+            }
             Happened::Pong => Input::Pong(link),
             Happened::Binary(bytes) => Input::Binary(link, bytes),
             Happened::Down(down) => Input::LinkDown(link, down, self.lines.drop(link)),
         };
         self.input(input);
+    }
+
+    /// Tells a frame to those who read the wire.
+    fn frame(&self, link: LinkId, is_sent: bool, text: impl FnOnce() -> Arc<str>) {
+        if self.readers.0.want(Topic::Raw) {
+            let frame = local::Frame {
+                is_sent,
+                link: link.0,
+                missed: 0,
+                text: text(),
+            };
+            // What waits of these is bounded by what is dropped, never by an end.
+            let _ = self
+                .readers
+                .0
+                .push(Event::local(self.readers.0.at_ms(), Local::Frame(frame)));
+        }
+    }
+
+    fn sends(&self, link: LinkId, frame: &Frame) {
+        match frame {
+            Frame::Text(text) => self.frame(link, true, || text.as_str().into()),
+            Frame::Audio(audio, _) => self.frame(link, true, || {
+                let mut text = String::new();
+                self.dialect.encode_append(audio, &mut text);
+                text.into()
+            }),
+            Frame::Ping => {}
+        }
     }
 
     fn message(&mut self, message: Message) {
@@ -301,7 +335,7 @@ impl Driver {
     fn record(&mut self) {
         if let (Some(recording), Some(call)) = (&mut self.recording, &mut self.call) {
             call.record(true);
-            recording.attach(Instant::now(), self.mailbox.0.at_ms(), call.port());
+            recording.attach(Instant::now(), self.readers.0.at_ms(), call.port());
         }
     }
 
@@ -384,7 +418,10 @@ impl Driver {
         for effect in fx.drain(..) {
             match effect {
                 Effect::Dial(link) => self.lines.dial(link),
-                Effect::Send(link, frame) => dropped_ms += self.lines.push(link, frame),
+                Effect::Send(link, frame) => {
+                    self.sends(link, &frame);
+                    dropped_ms += self.lines.push(link, frame);
+                }
                 Effect::Hangup(link) => self.lines.hang_up(link),
                 Effect::Abort(link) => aborted.push(link),
                 Effect::Ready => drop(self.ready.send(true)),
@@ -393,7 +430,7 @@ impl Driver {
                     if let Some(recording) = &mut self.recording {
                         recording.seen(&event);
                     }
-                    is_full |= self.mailbox.0.push(event) == Pressure::Full;
+                    is_full |= self.readers.0.push(event) == Pressure::Full;
                 }
                 Effect::Reply(ticket, result) => self.reply(ticket, result),
                 Effect::End(end) => {
@@ -455,7 +492,7 @@ impl Driver {
             return;
         };
         if let Err(Err(error)) = waiting.send(result) {
-            self.mailbox.0.tell(error);
+            self.readers.0.tell(error);
         }
     }
 }

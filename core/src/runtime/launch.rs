@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::driver::{Driver, Message};
-use super::mailbox::Mailbox;
+use super::mailbox::Bounds;
+use super::readers::Readers;
 use super::{Runtime, check_not_forked};
 use crate::dialect::Dialect;
 use crate::engine::Engine;
@@ -50,7 +51,7 @@ impl Launch {
 pub(crate) struct Launched {
     pub commands: mpsc::Sender<Message>,
     pub close: watch::Sender<Option<u64>>,
-    pub mailbox: Arc<Mailbox>,
+    pub readers: Arc<Readers>,
     pub ready: watch::Receiver<bool>,
 }
 
@@ -78,7 +79,11 @@ impl Runtime {
             Some(seed) => seed,
             None => random()?,
         };
-        let mailbox = Arc::new(Mailbox::new(options.mailbox_bytes, options.mailbox_events));
+        let readers = Arc::new(Readers::new(Bounds {
+            topics: options.topics,
+            soft_bytes: options.mailbox_bytes,
+            hard_events: options.mailbox_events,
+        }));
         let (uplink_max_ms, close_ms) = (options.uplink_max_ms, options.close_timeout_ms);
         let engine = Engine::new(dialect.clone(), options, seed)?;
         let (is_ready, ready) = watch::channel(false);
@@ -88,7 +93,7 @@ impl Runtime {
             engine,
             dialect,
             spec,
-            mailbox.clone(),
+            readers.clone(),
             uplink_max_ms,
             is_ready,
         );
@@ -96,7 +101,7 @@ impl Runtime {
         Ok(Launched {
             commands,
             close,
-            mailbox,
+            readers,
             ready,
         })
     }

@@ -1,33 +1,62 @@
 //! Events on their way to one reader. Bounded in bytes; one wake-up for a whole batch.
+//!
+//! Events of topics that the reader does not want never come here, see [`super::readers`].
 
 use std::collections::VecDeque;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::dispatch::Post;
+use super::check_not_forked;
+use super::dispatch::{Post, in_callback};
 use crate::error::{Error, Kind, Result};
-use crate::event::local::Local;
-use crate::event::{Body, End, Event};
+use crate::event::local::{Frame, Local};
+use crate::event::{Body, End, Event, Topics};
 
 /// The queue between a session and whoever reads its events.
 #[derive(Debug)]
 pub struct Mailbox {
     state: Mutex<State>,
     arrived: Condvar,
-    soft_bytes: usize,
-    hard_events: usize,
-    opened: Instant,
+    bounds: Bounds,
+}
+
+/// What a reader wants, and how much of it waits for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub topics: Topics,
+    /// Where text is joined, and audio and frames are dropped.
+    pub soft_bytes: usize,
+    /// Where it is over.
+    pub hard_events: usize,
+}
+
+/// What waits for a reader, and what was dropped because it was not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// Events that wait.
+    pub events: u64,
+    /// Bytes that they hold in memory, roughly.
+    pub bytes: u64,
+    /// Audio that was dropped so far, in milliseconds; `audio.gap` tells where.
+    pub dropped_ms: u64,
+    /// Frames that were dropped so far; `missed` of `wire.frame` tells where.
+    pub dropped_frames: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Event>,
     bytes: usize,
-    /// Events in the queue, audio and its markers apart.
+    /// Events in the queue, what may be dropped and its markers apart.
     control: usize,
+    dropped_ms: u64,
+    dropped_frames: u64,
+    /// Frames dropped since the last one that was read.
+    missed: u64,
     end: Option<End>,
     wakers: Vec<Waker>,
     fd: Option<WakeFd>,
@@ -62,15 +91,16 @@ pub(super) enum Pressure {
 }
 
 impl Mailbox {
-    /// `soft_bytes` is where text is joined and audio dropped, `hard_events` where it is over.
-    pub(crate) fn new(soft_bytes: usize, hard_events: usize) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Condvar::new(),
-            soft_bytes,
-            hard_events,
-            opened: Instant::now(),
+            bounds,
         }
+    }
+
+    pub(super) fn topics(&self) -> Topics {
+        self.bounds.topics
     }
 
     /// A panic elsewhere must not stop events: the queue is valid between any two statements.
@@ -84,27 +114,30 @@ impl Mailbox {
             return Pressure::Fine;
         }
         let was_empty = state.queue.is_empty();
-        state.add(event, self.soft_bytes);
+        let Bounds {
+            soft_bytes,
+            hard_events,
+            ..
+        } = self.bounds;
+        state.add(event, soft_bytes);
         // One frame larger than the bound is no sign of a slow reader.
-        let heavy = state.queue.len() > 1 && state.bytes > 4 * self.soft_bytes;
-        let full = state.control >= self.hard_events || heavy;
+        let heavy = state.queue.len() > 1 && state.bytes > 4 * soft_bytes;
+        let full = state.control >= hard_events || heavy;
         if was_empty {
             self.wake(state);
         }
         if full { Pressure::Full } else { Pressure::Fine }
     }
 
-    /// Tells an error that nobody else will hear of. What the server reported is in the stream
-    /// already, and so is the end.
-    pub(crate) fn tell(&self, error: Error) {
-        if !matches!(error.kind(), Kind::Server | Kind::Closed) {
-            self.push(Event::fault(self.at_ms(), error, None));
+    /// What waits, and what was dropped.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let state = self.lock();
+        Backlog {
+            events: state.queue.len() as u64,
+            bytes: state.bytes as u64,
+            dropped_ms: state.dropped_ms,
+            dropped_frames: state.dropped_frames,
         }
-    }
-
-    /// Milliseconds since the session was opened.
-    pub(super) fn at_ms(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn finish(&self, end: End) {
@@ -145,12 +178,19 @@ impl Mailbox {
         state.settle();
     }
 
-    /// Waits for the next event, at most `within`. Blocks the calling thread.
-    pub fn next_within(&self, within: Duration) -> Next {
+    /// Waits for the next event, at most `within`. Blocks the calling thread; fails in a callback.
+    pub(crate) fn next_within(&self, within: Duration) -> Result<Next> {
+        check_not_forked()?;
+        if in_callback() && !within.is_zero() {
+            return Err(Error::new(
+                Kind::WouldDeadlock,
+                "a callback cannot wait for events",
+            ));
+        }
         let idle = |state: &mut State| state.queue.is_empty() && state.end.is_none();
         let waited = self.arrived.wait_timeout_while(self.lock(), within, idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.take()
+        Ok(state.take())
     }
 
     /// Waits for the end, at most `within`, and leaves the events where they are.
@@ -234,7 +274,7 @@ impl State {
         self.bytes += event.weight();
         self.control += usize::from(is_control(&event));
         self.queue.push_back(event);
-        while self.bytes > soft_bytes && self.queue.len() > 1 && self.drop_oldest_audio() {}
+        while self.bytes > soft_bytes && self.queue.len() > 1 && self.drop_oldest() {}
     }
 
     /// Joins text to the last of its part, over the audio that is interleaved with it.
@@ -253,12 +293,26 @@ impl State {
         false
     }
 
-    /// Puts a marker in the place of the oldest audio, or adds to the marker before it.
-    fn drop_oldest_audio(&mut self) -> bool {
-        let Some(index) = self.queue.iter().position(|e| e.audio().is_some()) else {
+    /// Drops the oldest of what may be dropped; returns whether there was any.
+    fn drop_oldest(&mut self) -> bool {
+        let may_go = |e: &Event| e.audio().is_some() || frame(e).is_some();
+        let Some(index) = self.queue.iter().position(may_go) else {
             return false;
         };
+        if frame(&self.queue[index]).is_none() {
+            self.drop_audio(index);
+        } else if let Some(event) = self.queue.remove(index) {
+            self.bytes = self.bytes.saturating_sub(event.weight());
+            self.dropped_frames += 1;
+            self.missed += 1;
+        }
+        true
+    }
+
+    /// Puts a marker in the place of audio, or adds to the marker before it.
+    fn drop_audio(&mut self, index: usize) {
         let event = self.queue[index].clone();
+        self.dropped_ms += event.audio_ms();
         let item = event.item_id().unwrap_or_default();
         let marker = index
             .checked_sub(1)
@@ -285,14 +339,24 @@ impl State {
         };
         self.queue[index] = Event::local(event.at_ms(), marker);
         self.bytes = self.bytes.saturating_sub(event.weight());
-        true
     }
 
     fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
         self.bytes = self.bytes.saturating_sub(event.weight());
         self.control -= usize::from(is_control(&event));
-        Some(event)
+        match frame(&event) {
+            // The oldest go first, so what was dropped stood before this one.
+            Some(frame) if self.missed > 0 => {
+                let missed = std::mem::take(&mut self.missed);
+                let frame = Frame {
+                    missed,
+                    ..frame.clone()
+                };
+                Some(Event::local(event.at_ms(), Local::Frame(frame)))
+            }
+            _ => Some(event),
+        }
     }
 
     fn take(&mut self) -> Next {
@@ -314,9 +378,21 @@ impl State {
     }
 }
 
-/// Whether an event is kept whatever happens. Audio is dropped and told by markers.
+/// Whether an event is kept whatever happens. Audio is dropped and told by markers, frames by those
+/// that follow.
 fn is_control(event: &Event) -> bool {
-    event.audio().is_none() && !matches!(event.body(), Body::Local(Local::Gap { .. }))
+    let is_told_of = matches!(
+        event.body(),
+        Body::Local(Local::Gap { .. } | Local::Frame(_))
+    );
+    event.audio().is_none() && !is_told_of
+}
+
+fn frame(event: &Event) -> Option<&Frame> {
+    match event.body() {
+        Body::Local(Local::Frame(frame)) => Some(frame),
+        _ => None,
+    }
 }
 
 impl WakeFd {
@@ -342,6 +418,24 @@ mod tests {
     use crate::wire::ServerEvent;
     use crate::wire::server::{AudioDelta, Delta};
     use bytes::Bytes;
+
+    fn mailbox(soft_bytes: usize, hard_events: usize) -> Mailbox {
+        Mailbox::new(Bounds {
+            topics: Topics::USUAL,
+            soft_bytes,
+            hard_events,
+        })
+    }
+
+    fn framed(i: u32) -> Event {
+        let frame = Frame {
+            is_sent: false,
+            link: i,
+            missed: 0,
+            text: "x".repeat(800).into(),
+        };
+        Event::local(0, Local::Frame(frame))
+    }
 
     fn text(piece: &str) -> Event {
         let delta = Delta {
@@ -388,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_slow_reader_gets_joined_text_a_marker_for_dropped_audio_and_all_control() {
-        let mailbox = Mailbox::new(10_000, 1_000);
+        let mailbox = mailbox(10_000, 1_000);
         mailbox.push(control("response.created"));
         for _ in 0..10 {
             mailbox.push(audio("i", 100));
@@ -413,8 +507,36 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_frames_go_and_the_next_one_says_how_many() {
+        let mailbox = mailbox(3_000, 1_000);
+        for i in 1..=10 {
+            mailbox.push(framed(i));
+            mailbox.push(control("response.done"));
+        }
+        let backlog = mailbox.backlog();
+        let mut events = Vec::new();
+        mailbox.drain(&mut events, usize::MAX);
+        let frames: Vec<_> = events
+            .iter()
+            .filter_map(|e| frame(e).map(|frame| (frame.link, frame.missed)))
+            .collect();
+        assert_eq!(
+            frames
+                .first()
+                .map(|(link, missed)| u64::from(*link) - 1 == *missed),
+            Some(true)
+        );
+        assert!(
+            frames[1..].iter().all(|(_, missed)| *missed == 0),
+            "{frames:?}"
+        );
+        assert_eq!(backlog.dropped_frames + frames.len() as u64, 10);
+        assert_eq!(events.len() - frames.len(), 10, "control stays");
+    }
+
+    #[test]
     fn text_is_joined_only_when_the_bound_is_reached_and_nothing_of_it_is_lost() {
-        let mailbox = Mailbox::new(1_000, 1_000);
+        let mailbox = mailbox(1_000, 1_000);
         for i in 0..100 {
             mailbox.push(text(&format!("{i} ")));
         }
@@ -427,7 +549,7 @@ mod tests {
 
     #[test]
     fn too_many_control_events_are_reported_and_kept() {
-        let mailbox = Mailbox::new(1 << 20, 3);
+        let mailbox = mailbox(1 << 20, 3);
         assert_eq!(mailbox.push(control("a")), Pressure::Fine);
         mailbox.push(control("b"));
         assert_eq!(mailbox.push(control("c")), Pressure::Full);
@@ -436,7 +558,7 @@ mod tests {
 
     #[test]
     fn the_descriptor_is_readable_exactly_while_something_waits() {
-        let mailbox = Mailbox::new(1 << 20, 100);
+        let mailbox = mailbox(1 << 20, 100);
         let fd = mailbox.wakeup_fd().expect("a pipe");
         let raised = |m: &Mailbox| m.lock().fd.as_ref().expect("made").is_raised;
         assert_eq!(mailbox.wakeup_fd().expect("the same"), fd);
@@ -454,7 +576,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_after_the_end_and_there_is_only_one() {
-        let mailbox = Mailbox::new(1 << 20, 100);
+        let mailbox = mailbox(1 << 20, 100);
         mailbox.push(control("a"));
         mailbox.finish(end());
         mailbox.push(control("b"));
@@ -465,7 +587,7 @@ mod tests {
         assert!(matches!(mailbox.try_next(), Next::Event(_)));
         assert!(matches!(
             mailbox.next_within(Duration::ZERO),
-            Next::End(End { expected: true, .. })
+            Ok(Next::End(End { expected: true, .. }))
         ));
     }
 }

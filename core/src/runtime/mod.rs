@@ -11,6 +11,7 @@ mod lanes;
 mod launch;
 mod lines;
 pub mod mailbox;
+pub(crate) mod readers;
 pub(crate) mod recorder;
 mod socket;
 pub(crate) mod tools;
@@ -29,6 +30,7 @@ pub(crate) use launch::{Launch, Launched};
 use crate::error::{Error, Kind, Result};
 use dispatch::{Dispatch, Handler};
 use mailbox::Mailbox;
+use readers::Readers;
 use recorder::Sink;
 
 /// How many threads a runtime has.
@@ -167,14 +169,14 @@ impl Runtime {
             .attach(mailbox, handler)
     }
 
-    /// Creates the file of a recording; errors of writing it go to `mailbox`. Blocks as files do.
+    /// Creates the file of a recording; errors of writing it go to `readers`. Blocks as files do.
     pub(crate) fn record(
         &self,
         path: &Path,
         rate_hz: u32,
-        mailbox: Arc<Mailbox>,
+        readers: Arc<Readers>,
     ) -> Result<Arc<Sink>> {
-        Sink::create(path, rate_hz, mailbox, self.0.handle.clone())
+        Sink::create(path, rate_hz, readers, self.0.handle.clone())
     }
 
     pub(crate) fn closing(&self) -> Arc<Count> {

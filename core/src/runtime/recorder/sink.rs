@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::audio::wav::Writer;
 use crate::error::{Error, Kind, Result};
-use crate::runtime::mailbox::Mailbox;
+use crate::runtime::readers::Readers;
 
 /// Blocks that wait for a slow disk: about ten seconds of sound.
 const MOST: usize = 50;
@@ -40,7 +40,7 @@ pub(crate) struct Sink {
     file: Mutex<Option<Writer>>,
     written_frames: AtomicU64,
     outcome: watch::Sender<Option<Result<()>>>,
-    mailbox: Arc<Mailbox>,
+    readers: Arc<Readers>,
     threads: Handle,
 }
 
@@ -68,7 +68,7 @@ impl Sink {
     pub(crate) fn create(
         path: &Path,
         rate_hz: u32,
-        mailbox: Arc<Mailbox>,
+        readers: Arc<Readers>,
         threads: Handle,
     ) -> Result<Arc<Self>> {
         if path.extension() == Some(OsStr::new("json")) {
@@ -84,7 +84,7 @@ impl Sink {
             file: Mutex::new(Some(file)),
             written_frames: AtomicU64::new(0),
             outcome: watch::Sender::new(None),
-            mailbox,
+            readers,
             threads,
         }))
     }
@@ -217,7 +217,7 @@ impl Sink {
         *file = None;
         let message = format!("the recording ended: {}", error.message());
         let error = Error::new(error.kind(), message);
-        self.mailbox.tell(error.clone());
+        self.readers.tell(error.clone());
         self.outcome.send_replace(Some(Err(error)));
     }
 }
@@ -243,15 +243,20 @@ impl fmt::Debug for Sink {
 mod tests {
     use super::*;
     use crate::event::Body;
+    use crate::event::Topics;
     use crate::event::local::Local;
-    use crate::runtime::mailbox::Next;
+    use crate::runtime::mailbox::{Bounds, Next};
 
     /// A sink whose file is the device that is always full, and a runtime to write on.
-    fn full() -> (tokio::runtime::Runtime, Arc<Mailbox>, Arc<Sink>) {
+    fn full() -> (tokio::runtime::Runtime, Arc<Readers>, Arc<Sink>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
-        let mailbox = Arc::new(Mailbox::new(1 << 20, 100));
+        let readers = Arc::new(Readers::new(Bounds {
+            topics: Topics::USUAL,
+            soft_bytes: 1 << 20,
+            hard_events: 100,
+        }));
         let path = Path::new("/dev/full");
         let sink = Arc::new(Sink {
             path: path.to_owned(),
@@ -260,15 +265,15 @@ mod tests {
             file: Mutex::new(Some(Writer::create(path, 8_000, 2).expect("it opens"))),
             written_frames: AtomicU64::new(0),
             outcome: watch::Sender::new(None),
-            mailbox: mailbox.clone(),
+            readers: readers.clone(),
             threads: runtime.handle().clone(),
         });
-        (runtime, mailbox, sink)
+        (runtime, readers, sink)
     }
 
     #[test]
     fn a_disk_that_fills_up_ends_the_recording_with_one_error_event() {
-        let (runtime, mailbox, sink) = full();
+        let (runtime, readers, sink) = full();
         assert!(sink.put(Block::Sound(vec![1; 1_600])).is_ok());
         let mut outcome = sink.outcome();
         let over = runtime.block_on(outcome.wait_for(Option::is_some));
@@ -278,16 +283,16 @@ mod tests {
         assert!(error.message().contains("/dev/full"), "{error}");
         assert!(sink.is_over());
         assert!(sink.put(Block::Sound(vec![1; 1_600])).is_ok(), "ignored");
-        let Next::Event(event) = mailbox.try_next() else {
+        let Next::Event(event) = readers.own().try_next() else {
             panic!("no event")
         };
         assert!(matches!(event.body(), Body::Local(Local::Fault(told)) if *told == error));
-        assert!(matches!(mailbox.try_next(), Next::Empty));
+        assert!(matches!(readers.own().try_next(), Next::Empty));
     }
 
     #[test]
     fn a_disk_that_does_not_keep_up_is_no_reason_to_take_more_memory() {
-        let (_runtime, _mailbox, sink) = full();
+        let (_runtime, _readers, sink) = full();
         // Somebody is stuck in a write.
         sink.queue().is_busy = true;
         for _ in 0..MOST {
