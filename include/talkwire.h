@@ -57,6 +57,9 @@
  * A reader that is too slow never stops the connection: beyond `mailbox_bytes`, text deltas are
  * joined and the oldest audio is dropped, which TW_EVENT_AUDIO_GAP tells; beyond `mailbox_events`,
  * the session ends with TW_ERR_SLOW_READER.
+ * Parts of a program that want only audio, words, control events or the frames of the wire have a
+ * subscription each, tw_subscription_open(). `topics` of tw_config_set_json() says what the session's
+ * own reader is told.
  *
  * @section media Media port
  *
@@ -222,6 +225,12 @@
 #define TW_EVENT_SESSION_LOST 1014
 /** `session.recovered`, made by this library: the session goes on over a new link after a loss. */
 #define TW_EVENT_SESSION_RECOVERED 1015
+
+/**
+ * `wire.frame`, made by this library for subscriptions to "raw": a frame as it went over the wire,
+ * which is the event's text; its JSON says which way and over which link.
+ */
+#define TW_EVENT_WIRE_FRAME 1016
 /** An event this version has no name for; its JSON is reachable. */
 #define TW_EVENT_UNKNOWN 0
 /** `error`. */
@@ -366,6 +375,9 @@ typedef struct tw_runtime tw_runtime;
 /** One conversation. */
 typedef struct tw_session tw_session;
 
+/** A reader of some topics of a session, with bounds of its own. */
+typedef struct tw_subscription tw_subscription;
+
 /** A conversation as it was when it was written down. */
 typedef struct tw_transcript tw_transcript;
 
@@ -444,6 +456,18 @@ typedef struct tw_callbacks {
   /** Passed to all three. */
   void *user_data;
 } tw_callbacks;
+
+/** What waits for a reader, and what was dropped because it was not read. */
+typedef struct tw_backlog {
+  /** Events that wait. */
+  uint64_t events;
+  /** Bytes that they hold in memory, roughly. */
+  uint64_t bytes;
+  /** Audio that was dropped so far, in milliseconds; TW_EVENT_AUDIO_GAP tells where. */
+  uint64_t dropped_ms;
+  /** Frames that were dropped so far; `missed` of TW_EVENT_WIRE_FRAME tells where. */
+  uint64_t dropped_frames;
+} tw_backlog;
 
 /** It is done. */
 #define TW_OK 0
@@ -897,7 +921,8 @@ TW_API tw_status tw_config_set_header(struct tw_config *config,
  * `model`, `folder` (none), `session` {}, `query` [], `headers` [] (lists of [name, value]),
  * `waive` [] (checks to switch off), `connect_timeout_ms` 10000, `handshake_timeout_ms` 10000,
  * `greeting_timeout_ms` 10000, `reply_timeout_ms` 10000, `close_timeout_ms` 3000, `uplink_max_ms`
- * 30000 (audio kept while it cannot be sent), `mailbox_bytes` 8388608 (unread events before text is
+ * 30000 (audio kept while it cannot be sent), `topics` ["audio", "transcript", "control"] (what the
+ * session's own reader is told; "raw" too, see tw_subscription_open()), `mailbox_bytes` 8388608 (unread events before text is
  * joined and audio dropped), `mailbox_events` 20000 (unread events at which the session ends with
  * TW_ERR_SLOW_READER), `seed` (of identifiers; random), `proxy` (`http://`, `https://` or
  * `socks5://`, user and password allowed; "" goes straight; absent asks HTTPS_PROXY, HTTP_PROXY,
@@ -1700,6 +1725,98 @@ TW_API struct tw_event *tw_event_retain(const struct tw_event *event);
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
 TW_API void tw_event_free(struct tw_event *event);
+
+/* ---- Subscriptions ----------------------------------------------------------------------------- */
+
+/**
+ * One more reader of a session, of some topics: it is told what happens from now on, and has bounds
+ * of its own. Who is slow at reading one misses something in that one only.
+ *
+ * The options are a JSON object: `topics`, a list of "audio" (sound of the agent and gaps in it),
+ * "transcript" (words of either party), "control" (everything else), "raw" (TW_EVENT_WIRE_FRAME: each
+ * frame in both directions, audio included, so keep it to yourself); `max_bytes` 2097152 (unread
+ * bytes beyond which text is joined and the oldest audio and frames are dropped); `max_events` 20000
+ * (unread events, audio and frames apart, at which the subscription ends with TW_ERR_SLOW_READER,
+ * while the session goes on). What the session's own reader is told is chosen by `topics` of
+ * tw_config_set_json().
+ *
+ * With callbacks its events are pushed, as those of a session are; on_closed tells how it ended: with
+ * its session, by tw_subscription_free(), or because it was too slow. Callbacks of two subscriptions,
+ * or of one and its session, may run at the same time.
+ *
+ * @param session       the session, which need not be open yet
+ * @param options       JSON object
+ * @param options_len   its bytes, or TW_NTS
+ * @param callbacks     copied, or NULL to pull; when the call fails, its `drop` was called before the
+ *                      return, unless the struct itself was refused for its size
+ * @param subscription  receives the subscription; give it back with tw_subscription_free()
+ * @param err           receives the error, may be NULL
+ * @return TW_OK, TW_ERR_CONFIG (no such topic or option), TW_ERR_REFUSED (more than 32),
+ *         TW_ERR_ARGUMENT, TW_ERR_CLOSED (the runtime is shut down), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_subscription_open(struct tw_session *session,
+                               const char *options,
+                               size_t options_len,
+                               const struct tw_callbacks *callbacks,
+                               struct tw_subscription **subscription,
+                               struct tw_error **err);
+
+/**
+ * Takes the next event.
+ *
+ * @param subscription  a subscription without callbacks
+ * @param timeout_ms    milliseconds to wait for one; 0 only looks, TW_FOREVER waits for ever
+ * @param event         receives the event; give it back with tw_event_free()
+ * @param err           receives the error, may be NULL
+ * @return TW_OK; TW_AGAIN: no event in that time; TW_CLOSED: no event any more;
+ *         TW_ERR_SLOW_READER: none any more, because they were not read in time;
+ *         TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes, each event goes to one caller. In a callback: only with timeout_ms 0. Blocks: up to timeout_ms.
+ */
+TW_API tw_status tw_subscription_next_event(struct tw_subscription *subscription,
+                                     uint32_t timeout_ms,
+                                     struct tw_event **event,
+                                     struct tw_error **err);
+
+/**
+ * A descriptor that is readable while an event, or the end, waits, for poll() and the like. It
+ * belongs to the subscription: only poll it.
+ *
+ * @param subscription  a subscription without callbacks
+ * @param fd            receives the descriptor
+ * @param err           receives the error, may be NULL
+ * @return TW_OK, TW_ERR_IO (no descriptor to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_subscription_wakeup_fd(struct tw_subscription *subscription,
+                                    int *fd,
+                                    struct tw_error **err);
+
+/**
+ * What waits to be read, and what was dropped because it was not.
+ *
+ * @param subscription  the subscription
+ * @param backlog       receives the numbers
+ * @param err           receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_subscription_backlog(const struct tw_subscription *subscription,
+                                  struct tw_backlog *backlog,
+                                  struct tw_error **err);
+
+/**
+ * Ends a subscription and gives it back. NULL is allowed. The session goes on. Its callbacks still
+ * get what waits and their end, and `drop` comes after that. Legal in its own callbacks.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_subscription_free(struct tw_subscription *subscription);
 
 /* ---- The end of a session ---------------------------------------------------------------------- */
 

@@ -439,6 +439,46 @@ struct Callbacks {
   std::function<void(SessionRef, const End &)> on_closed;
 };
 
+namespace detail {
+
+/// From the library to Callbacks.
+struct Relay {
+  static tw_callbacks to(Callbacks callbacks) {
+    struct tw_callbacks c = TW_CALLBACKS_INIT;
+    c.on_event = on_event;
+    c.on_closed = on_closed;
+    c.drop = drop;
+    // The library calls drop, also when opening fails.
+    c.user_data = new Callbacks(std::move(callbacks));
+    return c;
+  }
+
+  // An exception must not reach the library: it breaks the session off.
+  template <typename Call>
+  static void contain(tw_session *session, Call call) noexcept {
+    try {
+      call();
+    } catch (...) {
+      tw_session_close(session, 0, nullptr);
+    }
+  }
+  static void on_event(void *data, tw_session *session, const tw_event *event) noexcept {
+    contain(session, [&] {
+      auto &call = static_cast<Callbacks *>(data)->on_event;
+      if (call) call(SessionRef(session), Event::retained(event));
+    });
+  }
+  static void on_closed(void *data, tw_session *session, const tw_end *end) noexcept {
+    contain(session, [&] {
+      auto &call = static_cast<Callbacks *>(data)->on_closed;
+      if (call) call(SessionRef(session), End::retained(end));
+    });
+  }
+  static void drop(void *data) noexcept { delete static_cast<Callbacks *>(data); }
+};
+
+}  // namespace detail
+
 /// One conversation.
 class Session : public SessionRef {
  public:
@@ -450,12 +490,7 @@ class Session : public SessionRef {
   /// Opens a session whose events go to callbacks, possibly before this returns.
   Session(const Config &config, Callbacks callbacks, const Runtime *runtime = nullptr)
       : SessionRef(nullptr) {
-    struct tw_callbacks c = TW_CALLBACKS_INIT;
-    c.on_event = on_event;
-    c.on_closed = on_closed;
-    c.drop = drop;
-    // The library calls drop, also when opening fails.
-    c.user_data = new Callbacks(std::move(callbacks));
+    const struct tw_callbacks c = detail::Relay::to(std::move(callbacks));
     open(config, &c, runtime);
   }
 
@@ -494,29 +529,57 @@ class Session : public SessionRef {
     check(tw_session_open(runtime ? runtime->get() : nullptr, config.get(), callbacks, &session_,
                           check));
   }
+};
 
-  // An exception must not reach the library: it breaks the session off.
-  template <typename Call>
-  static void contain(tw_session *session, Call call) noexcept {
-    try {
-      call();
-    } catch (...) {
-      tw_session_close(session, 0, nullptr);
-    }
+/// A reader of some topics of a session, with bounds of its own. It ends with the object.
+class Subscription {
+ public:
+  /// One whose events are taken by next_event(). The options are a JSON object.
+  Subscription(const SessionRef &session, std::string_view options) {
+    open(session, options, nullptr);
   }
-  static void on_event(void *data, tw_session *session, const tw_event *event) noexcept {
-    contain(session, [&] {
-      auto &call = static_cast<Callbacks *>(data)->on_event;
-      if (call) call(SessionRef(session), Event::retained(event));
-    });
+  /// One whose events go to callbacks, beside those of the session.
+  Subscription(const SessionRef &session, std::string_view options, Callbacks callbacks) {
+    const struct tw_callbacks c = detail::Relay::to(std::move(callbacks));
+    open(session, options, &c);
   }
-  static void on_closed(void *data, tw_session *session, const tw_end *end) noexcept {
-    contain(session, [&] {
-      auto &call = static_cast<Callbacks *>(data)->on_closed;
-      if (call) call(SessionRef(session), End::retained(end));
-    });
+
+  /// The next event; nothing when none came in time or none will come any more. Throws
+  /// TW_ERR_SLOW_READER when none will come because they were not read in time.
+  std::optional<Event> next_event(milliseconds timeout = forever) {
+    detail::Check check;
+    tw_event *event = nullptr;
+    tw_status status = check(tw_subscription_next_event(get(), timeout.count(), &event, check));
+    return status == TW_OK ? std::optional<Event>(Event(event)) : std::nullopt;
   }
-  static void drop(void *data) noexcept { delete static_cast<Callbacks *>(data); }
+  /// A descriptor that is readable while an event or the end waits.
+  int wakeup_fd() const {
+    detail::Check check;
+    int fd = -1;
+    check(tw_subscription_wakeup_fd(get(), &fd, check));
+    return fd;
+  }
+  /// What waits to be read, and what was dropped because it was not.
+  tw_backlog backlog() const {
+    detail::Check check;
+    tw_backlog backlog{};
+    check(tw_subscription_backlog(get(), &backlog, check));
+    return backlog;
+  }
+
+  tw_subscription *get() const noexcept { return handle_.get(); }
+
+ private:
+  void open(const SessionRef &session, std::string_view options,
+            const struct tw_callbacks *callbacks) {
+    detail::Check check;
+    tw_subscription *subscription = nullptr;
+    check(tw_subscription_open(session.get(), options.data(), options.size(), callbacks,
+                               &subscription, check));
+    handle_.reset(subscription);
+  }
+
+  detail::Handle<tw_subscription, tw_subscription_free> handle_;
 };
 
 /// A realtime server in this process, for tests and demonstrations.

@@ -406,7 +406,8 @@ pub unsafe extern "C" fn tw_config_set_header(
 /// `model`, `folder` (none), `session` {}, `query` [], `headers` [] (lists of [name, value]),
 /// `waive` [] (checks to switch off), `connect_timeout_ms` 10000, `handshake_timeout_ms` 10000,
 /// `greeting_timeout_ms` 10000, `reply_timeout_ms` 10000, `close_timeout_ms` 3000, `uplink_max_ms`
-/// 30000 (audio kept while it cannot be sent), `mailbox_bytes` 8388608 (unread events before text is
+/// 30000 (audio kept while it cannot be sent), `topics` ["audio", "transcript", "control"] (what the
+/// session's own reader is told; "raw" too, see tw_subscription_open()), `mailbox_bytes` 8388608 (unread events before text is
 /// joined and audio dropped), `mailbox_events` 20000 (unread events at which the session ends with
 /// TW_ERR_SLOW_READER), `seed` (of identifiers; random), `proxy` (`http://`, `https://` or
 /// `socks5://`, user and password allowed; "" goes straight; absent asks HTTPS_PROXY, HTTP_PROXY,

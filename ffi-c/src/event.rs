@@ -54,6 +54,9 @@ pub const TW_EVENT_SESSION_ROLLED: i32 = 1013;
 pub const TW_EVENT_SESSION_LOST: i32 = 1014;
 /// `session.recovered`, made by this library: the session goes on over a new link after a loss.
 pub const TW_EVENT_SESSION_RECOVERED: i32 = 1015;
+/// `wire.frame`, made by this library for subscriptions to "raw": a frame as it went over the wire,
+/// which is the event's text; its JSON says which way and over which link.
+pub const TW_EVENT_WIRE_FRAME: i32 = 1016;
 
 /// Something that happened in a session. Never changes; belongs to whoever holds a reference.
 pub struct tw_event {
@@ -377,6 +380,7 @@ mod tests {
             TW_EVENT_SESSION_ROLLED,
             TW_EVENT_SESSION_LOST,
             TW_EVENT_SESSION_RECOVERED,
+            TW_EVENT_WIRE_FRAME,
         ];
         let core = local::ALL.iter().map(|(_, number)| i32::from(*number));
         assert!(core.eq(ours));

@@ -80,6 +80,15 @@ pub(crate) fn retain<T: Handle>(pointer: *const T) -> *mut T {
     pointer.cast_mut()
 }
 
+/// One more reference to what C holds, for the library itself.
+pub(crate) fn keep<T: Handle>(handle: &T) -> Arc<T> {
+    // Safety: all handles that can be borrowed are made by `give`, so they lie in an `Arc`.
+    unsafe {
+        Arc::increment_strong_count(handle);
+        Arc::from_raw(handle)
+    }
+}
+
 /// Takes back a reference that C had; `None` for NULL.
 pub(crate) fn take<T: Handle>(pointer: *mut T) -> Option<Arc<T>> {
     peek(pointer)?;

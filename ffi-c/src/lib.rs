@@ -25,6 +25,7 @@ pub mod server;
 pub mod session;
 pub mod session_commands;
 pub mod session_turns;
+pub mod subscription;
 pub mod tool;
 pub mod transcript;
 pub mod version;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use talkwire_core::runtime::dispatch::in_callback;
 use talkwire_core::runtime::mailbox::Next;
-use talkwire_core::{Error, Kind, Result, Session};
+use talkwire_core::{Error, Kind, Result, Session, Subscription, SubscriptionOptions};
 
 use crate::config::tw_config;
 use crate::end::tw_end;
@@ -45,6 +45,11 @@ impl tw_session {
             return Err(Error::new(Kind::Closed, "the session is closed"));
         }
         Ok(&self.session)
+    }
+
+    /// One more reader; of a session that is over it only gets the end.
+    pub(crate) fn subscribe(&self, options: SubscriptionOptions) -> Result<Subscription> {
+        self.session.subscribe(options)
     }
 
     fn close(&self, timeout_ms: u32) {
@@ -234,8 +239,8 @@ pub unsafe extern "C" fn tw_session_free(session: *mut tw_session) {
     guard::release("tw_session_free", || {
         if let Some(session) = handle::take(session) {
             session.close(0);
-            // Callbacks that are still to come hold the object, but the caller must not use it.
-            if session.pushed.is_none() {
+            // The caller must not use it any more, but callbacks that are still to come are given it.
+            if Arc::strong_count(&session) == 1 {
                 session.mark.retire();
             }
         }
@@ -263,23 +268,31 @@ pub unsafe extern "C" fn tw_session_next_event(
 ) -> tw_status {
     guard::status("tw_session_next_event", err, || {
         let session = handle::borrow(session)?.pulled()?;
-        let mut status = TW_OK;
-        if event.is_null() {
-            return Err(Error::new(Kind::Argument, "`event` is NULL"));
-        }
-        loop {
-            match session.next_within(millis(timeout_ms))? {
-                Next::Event(next) => {
-                    let next = || Ok(handle::give(tw_event::new(next)));
-                    handle::put(event, "event", next)?;
-                }
-                Next::Empty if timeout_ms == FOREVER => continue,
-                Next::Empty => status = TW_AGAIN,
-                Next::End(_) => status = TW_CLOSED,
-            }
-            return Ok(status);
-        }
+        pull(|within| session.next_within(within), timeout_ms, event)
     })
+}
+
+/// Takes the next event from a mailbox.
+pub(crate) fn pull(
+    next: impl Fn(Duration) -> Result<Next>,
+    timeout_ms: u32,
+    event: *mut *mut tw_event,
+) -> Result<tw_status> {
+    if event.is_null() {
+        return Err(Error::new(Kind::Argument, "`event` is NULL"));
+    }
+    loop {
+        match next(millis(timeout_ms))? {
+            Next::Event(next) => {
+                let next = || Ok(handle::give(tw_event::new(next)));
+                handle::put(event, "event", next)?;
+                return Ok(TW_OK);
+            }
+            Next::Empty if timeout_ms == FOREVER => {}
+            Next::Empty => return Ok(TW_AGAIN),
+            Next::End(_) => return Ok(TW_CLOSED),
+        }
+    }
 }
 
 /// TW_FOREVER of the header.

@@ -22,6 +22,7 @@ const CHAPTERS: &[(&str, &[&str])] = &[
         &["tw_recorder_", "tw_transcript_"],
     ),
     ("Events", &["tw_event_"]),
+    ("Subscriptions", &["tw_subscription_"]),
     ("The end of a session", &["tw_end_"]),
     ("Local server", &["tw_local_server_"]),
 ];
