@@ -15,6 +15,7 @@ mod event;
 mod recorder;
 mod server;
 mod session;
+mod subscription;
 
 use pyo3::prelude::*;
 
@@ -43,6 +44,8 @@ mod _native {
     use super::server::LocalServer;
     #[pymodule_export]
     use super::session::{Session, Waiting};
+    #[pymodule_export]
+    use super::subscription::Subscription;
     #[pymodule_export]
     use super::version;
 }

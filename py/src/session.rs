@@ -17,12 +17,13 @@ use talkwire_core::options::WhenBusy;
 use talkwire_core::options::tool::Tool;
 use talkwire_core::transcript::Form;
 use talkwire_core::wire::audio;
-use talkwire_core::{Error, Kind, Result};
+use talkwire_core::{End, Error, Event, Kind, Result, SubscriptionOptions};
 
 use crate::call::Call;
 use crate::error::{OrRaise, details};
 use crate::event::Made;
 use crate::recorder::Recorder;
+use crate::subscription::Subscription;
 
 /// One conversation.
 #[pyclass(frozen, module = "talkwire._native")]
@@ -58,21 +59,18 @@ impl Session {
     ) -> PyResult<Bound<'py, PyList>> {
         let mut events = Vec::new();
         self.0.drain(&mut events, most);
-        let list = PyList::empty(py);
-        for event in events {
-            let class = classes.get_item(event.name())?;
-            let class = class.as_ref().unwrap_or(unknown);
-            list.append(class.call1((Made(event),))?)?;
-        }
-        Ok(list)
+        dressed(py, events, classes, unknown)
     }
 
     /// How the session ended, as JSON, once it has. Events may still wait.
     fn end(&self) -> Option<String> {
-        let end = self.0.end()?;
-        let mut json = end.to_json();
-        json["error"] = details(&end.to_error());
-        Some(json.to_string())
+        self.0.end().as_ref().map(ended)
+    }
+
+    /// One more reader; options as JSON.
+    fn subscribe(&self, py: Python<'_>, options: &str) -> PyResult<Subscription> {
+        let options = SubscriptionOptions::from_json(options).or_raise(py)?;
+        self.0.subscribe(options).or_raise(py).map(Subscription)
     }
 
     /// Queues an event given as JSON text. What is found to be wrong later comes as an event.
@@ -181,6 +179,29 @@ impl Session {
     fn capabilities(&self) -> String {
         self.0.capabilities().to_string()
     }
+}
+
+/// Events as objects of their classes.
+pub(crate) fn dressed<'py>(
+    py: Python<'py>,
+    events: Vec<Event>,
+    classes: &Bound<'py, PyDict>,
+    unknown: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for event in events {
+        let class = classes.get_item(event.name())?;
+        let class = class.as_ref().unwrap_or(unknown);
+        list.append(class.call1((Made(event),))?)?;
+    }
+    Ok(list)
+}
+
+/// An end as JSON, with its error.
+pub(crate) fn ended(end: &End) -> String {
+    let mut json = end.to_json();
+    json["error"] = details(&end.to_error());
+    json.to_string()
 }
 
 /// Something to wait for on an event loop: poll it once, then whenever `fd` is readable.

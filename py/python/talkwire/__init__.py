@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from . import events
-from ._call import Call, CallOptions, CallStats
+from ._call import Call, CallOptions, CallStats, EchoGate
 from ._client import ConnectionManager, Options, connect
 from ._connection import Connection
 from ._errors import (
@@ -47,6 +47,7 @@ from ._errors import (
 from ._event import AudioGapEvent, Event, Object, ProtocolFaultEvent, UnknownEvent
 from ._native import version
 from ._recorder import Recorder
+from ._subscription import Backlog, Subscription, Topic
 
 __version__ = version()
 
@@ -54,6 +55,7 @@ __all__ = [
     "ArgumentError",
     "AudioGapEvent",
     "AuthError",
+    "Backlog",
     "BusyError",
     "Call",
     "CallOptions",
@@ -66,6 +68,7 @@ __all__ = [
     "ConnectionClosedOK",
     "ConnectionManager",
     "DeadlineError",
+    "EchoGate",
     "End",
     "Event",
     "FileError",
@@ -84,7 +87,9 @@ __all__ = [
     "Recorder",
     "RefusedError",
     "ServerError",
+    "Subscription",
     "TlsError",
+    "Topic",
     "UnknownEvent",
     "UnreachableError",
     "Unsent",

@@ -12,6 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict, Unpack
 from . import _native, _process
 from ._connection import Connection, WhenBusy
 from ._errors import RealtimeError
+from ._subscription import Topic
 
 
 class BargeIn(TypedDict):
@@ -86,6 +87,9 @@ class Options(TypedDict):
     """Time for the closing handshake."""
     uplink_max_ms: NotRequired[int]
     """Audio kept while it cannot be sent; older audio is dropped."""
+    topics: NotRequired[Sequence[Topic]]
+    """What the connection itself is told of; ``audio``, ``transcript`` and ``control`` by default.
+    Subscriptions have topics of their own."""
     mailbox_bytes: NotRequired[int]
     """Events kept unread before text is joined and audio dropped."""
     mailbox_events: NotRequired[int]

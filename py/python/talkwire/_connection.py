@@ -25,9 +25,9 @@ from ._errors import (
     closed,
     end_from_native,
 )
-from ._event import LOCAL_CLASSES, Event, Object, UnknownEvent
-from ._events import EVENT_CLASSES
+from ._event import Event, Object, UnknownEvent
 from ._recorder import Recorder
+from ._subscription import BATCH, CLASSES, Subscription, Topic
 from ._tools import Function, Toolbox
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
 WhenBusy = Literal["queue", "merge", "replace", "refuse"]
 """What becomes of a wish for a response while another one runs."""
-
-_CLASSES: dict[str, type[Event]] = {**EVENT_CLASSES, **LOCAL_CLASSES}
-
-# Events taken at once; what is left stays in the session's mailbox, whose bounds hold.
-_BATCH = 256
 
 # Events kept for whoever will iterate while tools run; more are left in the mailbox.
 _KEPT = 4_096
@@ -119,6 +114,23 @@ class Connection:
 
     # ---- events ---------------------------------------------------------------------------------
 
+    def subscribe(
+        self, *topics: Topic, max_bytes: int | None = None, max_events: int | None = None
+    ) -> Subscription:
+        """One more reader, of some topics: ``async for event in connection.subscribe("audio")``. It
+        is told what happens from now on and has bounds of its own, so who is slow at reading one
+        misses something in that one only: beyond ``max_bytes`` (2 MiB) text is joined and the oldest
+        audio and frames are dropped, at ``max_events`` (20000, audio and frames apart) it ends with
+        ``slow_reader`` while the connection goes on. What the connection itself is told of is chosen
+        by the option ``topics``."""
+        self._check()
+        options: dict[str, Any] = {"topics": topics}
+        if max_bytes is not None:
+            options["max_bytes"] = max_bytes
+        if max_events is not None:
+            options["max_events"] = max_events
+        return Subscription(self._native.subscribe(_json(options)))
+
     def __aiter__(self) -> Self:
         return self
 
@@ -142,7 +154,7 @@ class Connection:
         return self._events.popleft()
 
     def _take(self) -> bool:
-        taken = self._native.drain(_CLASSES, UnknownEvent, _BATCH)
+        taken = self._native.drain(CLASSES, UnknownEvent, BATCH)
         self._events.extend(taken)
         if self._tools:
             for event in taken:

@@ -28,6 +28,7 @@ __all__ = [
     "TurnTimelineEvent",
     "UnknownEvent",
     "WatchSilenceEvent",
+    "WireFrameEvent",
 ]
 
 
@@ -312,6 +313,20 @@ class SessionRecoveredEvent(Event):
     attempts: int
 
 
+class WireFrameEvent(Event):
+    """``wire.frame``, for subscriptions to ``raw``: the ``text`` of a frame as it went over the wire,
+    to the server or from it, over the ``link`` of that number. ``missed`` frames before it were
+    dropped because they were not read. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("is_sent", "link", "text")
+
+    is_sent: bool
+    link: int
+    missed: int
+    text: str
+
+
 LOCAL_CLASSES: dict[str, type[Event]] = {
     "audio.gap": AudioGapEvent,
     "protocol.fault": ProtocolFaultEvent,
@@ -328,5 +343,6 @@ LOCAL_CLASSES: dict[str, type[Event]] = {
     "session.rolled": SessionRolledEvent,
     "session.lost": SessionLostEvent,
     "session.recovered": SessionRecoveredEvent,
+    "wire.frame": WireFrameEvent,
 }
 """The class of each event that this library makes by itself."""
