@@ -252,6 +252,7 @@ impl RawUpstream {
             tls: tls::client(&trust)?,
             proxy: Proxy::parse(self.proxy.as_deref())?,
             connect: pick(self.connect_ms, CONNECT_LIMIT),
+            keepalive: None,
         })
     }
 

@@ -35,6 +35,18 @@ pub struct Network {
     pub proxy: Proxy,
     /// Time for name resolution, proxy, TCP and TLS together.
     pub connect: Duration,
+    /// Whether the system watches the connection, once it is there.
+    pub keepalive: Option<Keepalive>,
+}
+
+/// How the system finds that nothing passes over a connection any more: also where the other end does
+/// not answer pings, and also while only this side has something to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence after which it asks.
+    pub after: Duration,
+    /// Time for an acknowledgement of anything; then the connection is lost.
+    pub patience: Duration,
 }
 
 /// Connects to an endpoint, trying its addresses one after another. Fails with the kind of the
@@ -42,8 +54,8 @@ pub struct Network {
 pub async fn connect(endpoint: &Endpoint, network: &Network) -> Result<Stream> {
     let connecting = async {
         let stream = match network.proxy.of(endpoint)? {
-            Some(proxy) => proxy.connect(endpoint, &network.tls).await?,
-            None => tcp(endpoint).await?,
+            Some(proxy) => proxy.connect(endpoint, network).await?,
+            None => tcp(endpoint, network.keepalive).await?,
         };
         if endpoint.is_secure {
             encrypt(stream, endpoint, &network.tls).await
@@ -58,9 +70,21 @@ pub async fn connect(endpoint: &Endpoint, network: &Network) -> Result<Stream> {
     })?
 }
 
+/// Times that the system asks within its patience.
+const ASKS: u32 = 3;
+
 /// TCP alone.
-pub(super) async fn tcp(endpoint: &Endpoint) -> Result<Stream> {
+pub(super) async fn tcp(endpoint: &Endpoint, keepalive: Option<Keepalive>) -> Result<Stream> {
     let mut connector = HttpConnector::new();
+    if let Some(Keepalive { after, patience }) = keepalive {
+        // The system counts in whole seconds.
+        let second = Duration::from_secs(1);
+        connector.set_keepalive(Some(after.max(second)));
+        connector.set_keepalive_interval(Some((patience / ASKS).max(second)));
+        connector.set_keepalive_retries(Some(ASKS));
+        #[cfg(target_os = "linux")]
+        connector.set_tcp_user_timeout(Some(patience.max(second)));
+    }
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_happy_eyeballs_timeout(Some(FALLBACK_AFTER));

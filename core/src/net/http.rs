@@ -142,6 +142,7 @@ impl Client {
             tls: tls::client(&Trust::default())?,
             proxy: Proxy::Environment,
             connect: CONNECT_LIMIT,
+            keepalive: None,
         }))
     }
 

@@ -3,17 +3,15 @@
 use std::fmt;
 use std::future::{Ready, ready};
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tower_service::Service;
 
-use super::dial::{self, HyperStream, Stream};
+use super::dial::{self, HyperStream, Network, Stream};
 use super::endpoint::Endpoint;
 use crate::error::{Error, Kind, Result};
 
@@ -170,14 +168,10 @@ impl Hop {
     }
 
     /// A way to the endpoint through this proxy.
-    pub(super) async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        tls: &Arc<ClientConfig>,
-    ) -> Result<Stream> {
-        let mut stream = dial::tcp(&self.at).await?;
+    pub(super) async fn connect(&self, endpoint: &Endpoint, network: &Network) -> Result<Stream> {
+        let mut stream = dial::tcp(&self.at, network.keepalive).await?;
         if self.at.is_secure {
-            stream = dial::encrypt(stream, &self.at, tls).await?;
+            stream = dial::encrypt(stream, &self.at, &network.tls).await?;
         }
         let (at, to) = (self.at.http_uri()?, endpoint.http_uri()?);
         let reached = Reached(Some(stream));

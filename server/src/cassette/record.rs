@@ -84,6 +84,7 @@ impl Recorder {
             tls: tls::client(&trust)?,
             proxy: Proxy::Environment,
             connect: DIAL_LIMIT,
+            keepalive: None,
         };
         let out = &config.out;
         let unwritable = |e| Error::new(Kind::Io, format!("{}: {e}", out.display()));

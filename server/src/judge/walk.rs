@@ -73,6 +73,7 @@ async fn dial(config: &CheckServer) -> Result<WebSocket> {
             tls: tls::client(&trust)?,
             proxy: Proxy::Environment,
             connect: DIAL_LIMIT,
+            keepalive: None,
         },
         handshake: DIAL_LIMIT,
     })
