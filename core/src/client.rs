@@ -1,12 +1,15 @@
 //! Endpoint, credential and dialect: what is needed to open sessions.
 
-use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::dialect::Dialect;
+use crate::engine::io::Fallback;
 use crate::error::{Error, Kind, Result};
 use crate::options::Options;
-use crate::runtime::{Launch, Runtime};
+use crate::runtime::target::{Key, Target, network};
+use crate::runtime::{Launch, Runtime, asking};
 use crate::session::Session;
 
 /// Opens sessions at one endpoint. Cheap to clone.
@@ -14,19 +17,10 @@ use crate::session::Session;
 pub struct Client {
     dialect: Arc<Dialect>,
     url: Option<String>,
-    key: Option<Secret>,
+    key: Key,
     extra_ca: Option<Vec<u8>>,
     runtime: Option<Runtime>,
-}
-
-/// A credential. Never printed.
-#[derive(Clone)]
-struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
+    fallbacks: Vec<(Self, Options)>,
 }
 
 impl Default for Client {
@@ -41,9 +35,10 @@ impl Client {
         Self {
             dialect: Dialect::default_dialect(),
             url: None,
-            key: None,
+            key: Key::None,
             extra_ca: None,
             runtime: None,
+            fallbacks: Vec::new(),
         }
     }
 
@@ -63,7 +58,45 @@ impl Client {
     /// The credential. It is sent as the dialect says, and never logged.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(Secret(key.into()));
+        self.key = Key::Fixed(key.into().into());
+        self
+    }
+
+    /// A credential that does not last, such as an IAM token: `ask` is called before each dial, also
+    /// when a session changes its link, so let it keep a token as long as it is good. It has the time
+    /// of `connect_timeout_ms`. Its error is that of the dial: one that may pass is tried again like
+    /// any other, [`Kind::Auth`] is final. It shares a thread with sessions, so it must not block.
+    #[must_use]
+    pub fn key_from<F, R>(mut self, ask: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<String>> + Send + 'static,
+    {
+        self.key = Key::Asked(Arc::new(move || Box::pin(ask())));
+        self
+    }
+
+    /// [`Client::key_from`] for a function that may block: each time it runs on a thread of its own,
+    /// as a callback. A panic of it is the error of the dial.
+    #[must_use]
+    pub fn key_from_blocking<F>(mut self, ask: F) -> Self
+    where
+        F: Fn() -> Result<String> + Send + Sync + 'static,
+    {
+        self.key = Key::Asked(asking(ask));
+        self
+    }
+
+    /// One more endpoint for sessions of this client, tried when those before it fail: at the opening,
+    /// and after a loss. A planned change stays where the session is.
+    ///
+    /// Of `client` its endpoint, dialect and credential count, of `options` what reaching it takes
+    /// (`model`, `folder`, `query`, `headers`, `proxy`, certificates, times to connect) and `session`:
+    /// a patch of the session's settings for this endpoint, such as a voice that it has. All else is
+    /// as the session was opened.
+    #[must_use]
+    pub fn fallback(mut self, client: Self, options: Options) -> Self {
+        self.fallbacks.push((client, options));
         self
     }
 
@@ -79,6 +112,13 @@ impl Client {
     pub fn runtime(mut self, runtime: Runtime) -> Self {
         self.runtime = Some(runtime);
         self
+    }
+
+    /// Whether sessions with these options need a credential that was not given: endpoints on other
+    /// machines do.
+    pub fn needs_key(&self, options: &Options) -> bool {
+        let checked = self.target(options).and_then(|target| target.check());
+        checked.is_err_and(|error| error.kind() == Kind::Auth)
     }
 
     /// The environment variable that usually holds this dialect's credential.
@@ -113,6 +153,24 @@ impl Client {
     }
 
     fn launch(&self, options: Options) -> Result<Launch> {
+        let mut targets = vec![self.target(&options)?];
+        let mut fallbacks = Vec::new();
+        for (client, own) in &self.fallbacks {
+            targets.push(client.target(own)?);
+            fallbacks.push(Fallback {
+                dialect: client.dialect.clone(),
+                session: own.session.clone(),
+            });
+        }
+        Ok(Launch {
+            targets,
+            fallbacks,
+            options,
+        })
+    }
+
+    /// This client's own endpoint.
+    fn target(&self, options: &Options) -> Result<Target> {
         let waived = options.waived()?;
         let model = options.model.as_deref();
         let model = model.map(|m| self.dialect.model_name(options.folder.as_deref(), m));
@@ -122,12 +180,6 @@ impl Client {
             let message = format!("the endpoint of {name} holds {blank}: give its URL");
             return Err(Error::new(Kind::Argument, message));
         }
-        let key = self.key.as_ref().map(|key| key.0.as_str());
-        let mut query = options.query.clone();
-        query.extend(key.and_then(|key| self.dialect.auth_query(key)));
-        let url = self
-            .dialect
-            .url(self.url.as_deref(), model.as_deref(), &query);
         let mut headers = options.headers.clone();
         let is_own = |name: &str| {
             headers
@@ -138,22 +190,17 @@ impl Client {
         let usual = usual.filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
         let usual: Vec<_> = usual.filter(|(name, _)| !is_own(name)).collect();
         headers.extend(usual);
-        headers.extend(key.and_then(|key| self.dialect.auth_header(key)));
-        Ok(Launch {
+        Ok(Target {
             dialect: self.dialect.clone(),
-            url,
-            has_credential: key.is_some() || has_credential(&headers),
+            url: self.url.clone(),
+            model,
+            query: options.query.clone(),
             headers,
-            extra_ca: self.extra_ca.clone(),
-            options,
+            key: self.key.clone(),
+            network: network(options, self.extra_ca.as_deref())?,
+            handshake: Duration::from_millis(options.handshake_timeout_ms),
         })
     }
-}
-
-fn has_credential(headers: &[(String, String)]) -> bool {
-    headers.iter().any(|(name, _)| {
-        name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("api-key")
-    })
 }
 
 #[cfg(test)]
@@ -187,10 +234,11 @@ mod tests {
     fn headers_of_the_table_yield_to_those_of_the_user() {
         let client = Client::new().dialect("openai-beta").expect("built in");
         let client = client.url("ws://127.0.0.1:1/").key("k");
-        let beta = |options| {
-            let launch = client.launch(options).expect("valid");
+        let beta = |options: Options| {
+            let target = client.target(&options).expect("valid");
             let is_beta = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("openai-beta");
-            let values = launch.headers.iter().filter(is_beta);
+            let headers = target.spec(Some("k")).headers;
+            let values = headers.iter().filter(is_beta);
             values.map(|(_, value)| value.clone()).collect::<Vec<_>>()
         };
         assert_eq!(beta(Options::default()), ["realtime=v1"]);

@@ -208,6 +208,29 @@ impl Error {
         self.0.retry
     }
 
+    /// What it is without any words of a server: for records that may be passed on.
+    pub(crate) fn outline(&self) -> String {
+        let provider = self.provider();
+        let mut text = self.kind().name().to_owned();
+        if let Some(code) = &provider.code {
+            text += &format!(", code {code}");
+        }
+        if let Some(code) = provider.close_code {
+            text += &format!(", closed with {code}");
+        }
+        if let Some(status) = provider.http_status {
+            text += &format!(", HTTP {status}");
+        }
+        text
+    }
+
+    /// Whether the same may succeed later, as far as can be known: a server that is being restarted
+    /// answers with any 5xx.
+    pub(crate) fn may_pass(&self) -> bool {
+        let status = self.provider().http_status;
+        self.retry() == Retry::Later || status.is_some_and(|status| status >= 500)
+    }
+
     /// The sentence for people, without the kind.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -83,6 +83,12 @@ pub struct Options {
     pub mailbox_bytes: usize,
     /// Unread events, audio apart, at which the session ends with `slow_reader`.
     pub mailbox_events: usize,
+    /// Steps that the flight recorder keeps: names, ids, sizes and codes of what was sent, received and
+    /// decided, without what anybody said; 0 keeps none.
+    pub flight_lines: usize,
+    /// Directory where the flight recorder is written down when the session ends in a way that nobody
+    /// asked for: `talkwire-ID.jsonl`. None by default.
+    pub flight_dir: Option<String>,
     /// Seed of identifiers; the same seed gives the same ones. Absent means random.
     pub seed: Option<u64>,
 }
@@ -134,6 +140,8 @@ impl Default for Options {
             topics: Topics::USUAL,
             mailbox_bytes: 8 << 20,
             mailbox_events: 20_000,
+            flight_lines: 500,
+            flight_dir: None,
             seed: None,
         }
     }

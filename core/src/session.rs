@@ -24,6 +24,7 @@ use crate::options::WhenBusy;
 use crate::options::tool::Tool;
 use crate::recorder::{Recorder, RecorderOptions};
 use crate::runtime::dispatch::{Handler, in_callback};
+use crate::runtime::flight::Flight;
 use crate::runtime::mailbox::Next;
 use crate::runtime::readers::Readers;
 use crate::runtime::recorder::Sink;
@@ -52,6 +53,7 @@ struct Shared {
     close: watch::Sender<Option<u64>>,
     readers: Arc<Readers>,
     ready: watch::Receiver<bool>,
+    flight: Arc<Flight>,
     dialect: Arc<Dialect>,
     runtime: Runtime,
     close_ms: u64,
@@ -101,12 +103,14 @@ impl Session {
             close,
             readers,
             ready,
+            flight,
         } = launched;
         Self(Arc::new(Shared {
             commands,
             close,
             readers,
             ready,
+            flight,
             dialect,
             runtime,
             close_ms,
@@ -536,6 +540,14 @@ impl Session {
             Reply::Settings(settings) => Ok(settings),
             _ => Ok(Settings::new()),
         }
+    }
+
+    /// The flight recorder: the last steps of the session, oldest first, a JSON object in each line with
+    /// `at_ms`, `what` and `name`. It says what was sent, received and decided, and nothing of what
+    /// anybody said. Also after the end. How many steps it keeps is an option, and so is a directory
+    /// where it is written when the session ends in a way that nobody asked for.
+    pub fn flight_record(&self) -> String {
+        self.0.flight.text()
     }
 
     /// What this endpoint can do, as its dialect's table says: `caps`, `limits`, `voices`.

@@ -9,7 +9,15 @@ use std::path::{Path, PathBuf};
 const EDGES: &[(&str, &[&str])] = &[
     (
         "client",
-        &["session", "runtime", "options", "event", "error", "dialect"],
+        &[
+            "session",
+            "runtime",
+            "options",
+            "event",
+            "error",
+            "dialect",
+            "engine::io",
+        ],
     ),
     ("call", &["audio", "error"]),
     ("recorder", &["runtime", "error"]),

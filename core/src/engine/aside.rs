@@ -137,7 +137,7 @@ impl Engine {
             let link = self.new_link();
             self.aside
                 .next(link, until(now, self.options.greeting_timeout_ms));
-            fx.push(Effect::Dial(link));
+            fx.push(Effect::Dial(link, self.endpoints.at()));
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use super::config::Config;
+use super::endpoints::Turn;
 use super::history::Segment;
 use super::io::{Command, Down, Effect, Effects, Frame, LinkId, Ticket};
-use super::link::Verdict;
+use super::link::{Link, Verdict};
 use super::media::GO_ON;
 use super::overlap::Piece;
 use super::replay::Plan;
@@ -13,7 +15,7 @@ use super::responses::{Gone, LINK_CHANGED, TURN_DETECTED, cancelled};
 use super::rollover::{Outage, Standby};
 use super::turns::Turns;
 use super::{Engine, answer};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Who};
 use crate::event::local::{Cut, Local, Lost, Rolled};
 use crate::event::{End, Event, Origin, Unsent};
 use crate::options::WhenBusy;
@@ -52,16 +54,50 @@ impl Engine {
         if verdict.why == Kind::Expired {
             self.rollover.expired(now);
         }
+        if !verdict.expected && !self.was_open && self.open_elsewhere(now, &verdict, fx) {
+            return;
+        }
         match error {
-            Some(error) if self.rollover.may_recover(error) => {
-                self.lost(now, verdict, mid_turn, fx)
-            }
+            Some(error) if self.may_recover(error) => self.lost(now, verdict, mid_turn, fx),
             _ => {
                 self.unsent.audio_ms += unsent.audio_ms;
                 self.unsent.commands += unsent.commands;
                 self.conclude(now, verdict, mid_turn, fx);
             }
         }
+    }
+
+    /// Whether the session goes on after an end of its link: where the same may pass, or where another
+    /// endpoint may take what this one refuses.
+    fn may_recover(&self, error: &Error) -> bool {
+        let is_theirs =
+            error.who() != Who::App || matches!(error.kind(), Kind::Auth | Kind::NotFound);
+        let is_elsewhere = self.endpoints.count() > 1 && is_theirs;
+        self.rollover.recovers() && (error.may_pass() || is_elsewhere)
+    }
+
+    /// Opens the session at the next endpoint; returns whether there is one that was not tried.
+    fn open_elsewhere(&mut self, now: Instant, verdict: &Verdict, fx: &mut Effects) -> bool {
+        if self.endpoints.failed(true, false) == Turn::Nowhere {
+            return false;
+        }
+        let (id, endpoint) = (self.new_link(), self.endpoints.next());
+        let error = verdict
+            .error
+            .clone()
+            .unwrap_or_else(|| Kind::ServerClosed.into());
+        let at_ms = self.at_ms(now);
+        fx.push(Effect::Emit(Event::fault(at_ms, error, None)));
+        self.dialect = self.endpoints.dialect(endpoint).clone();
+        let session = self.endpoints.settings(endpoint, &self.options.session);
+        self.config = Config::new(&session);
+        self.options.session = session;
+        self.rollover.began(None);
+        self.first_update = None;
+        self.link = Link::numbered(id);
+        self.link.dial();
+        fx.push(Effect::Dial(id, endpoint));
+        true
     }
 
     fn lost(&mut self, now: Instant, verdict: Verdict, mid_turn: bool, fx: &mut Effects) {
@@ -74,6 +110,9 @@ impl Engine {
         let (owed, gone) = self.carry(now, fx);
         self.overlap.outage(self.options.recovery.audio_ms);
         self.owed = owed;
+        let error = verdict.error.as_ref();
+        self.endpoints
+            .lost(error.is_some_and(|error| !error.may_pass()));
         self.rollover.lost(now, verdict, mid_turn);
         let cut = gone.into_iter().filter(|g| g.is_wanted).map(|g| g.id);
         let lost = Lost {
@@ -255,7 +294,7 @@ impl Engine {
     }
 
     pub(super) fn change_link(&mut self, now: Instant, fx: &mut Effects) {
-        let agreed = self.config.agreed().clone();
+        let agreed = self.standby_settings();
         let old = self.name_of_session();
         if !self.rollover.is_recovering() {
             let (owed, _) = self.carry(now, fx);
@@ -287,6 +326,7 @@ impl Engine {
             replayed_tokens: told.tokens,
             state_restored: told.is_whole,
             attempts: outage.as_ref().map_or(0, |o| o.attempts),
+            endpoint: self.endpoints.at() as u32,
         };
         self.tell_change(now, rolled, outage.as_ref(), fx);
         for (command, ticket) in self.held.release() {
@@ -298,6 +338,8 @@ impl Engine {
 
     fn take_link(&mut self, now: Instant, standby: Standby) {
         self.link = standby.link;
+        self.endpoints.reached();
+        self.dialect = self.endpoints.dialect(self.endpoints.at()).clone();
         self.liveness.heard(now);
         self.config = standby.config;
         self.first_update = None;

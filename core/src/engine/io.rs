@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::history::Segment;
 use crate::audio::format::Format;
+use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::event::{End, Event, Unsent, Usage};
 use crate::options::WhenBusy;
@@ -33,6 +34,15 @@ pub struct Heard {
     pub part: PartId,
     /// Samples at the rate of the audio that [`Effect::Play`] brought.
     pub samples: u64,
+}
+
+/// What is different at an endpoint that a session falls back to.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// What it speaks.
+    pub dialect: Arc<Dialect>,
+    /// A patch of the settings.
+    pub session: Session,
 }
 
 /// What happens to a session.
@@ -182,8 +192,8 @@ pub enum Frame {
 /// What the engine wants done, in this order.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Dial a link.
-    Dial(LinkId),
+    /// Dial a link, at this endpoint of the session's list.
+    Dial(LinkId, usize),
     /// Send on a link, after everything sent before.
     Send(LinkId, Frame),
     /// Let the listener hear more of a part, in this format; whole samples.

@@ -78,6 +78,20 @@ impl Link {
         self.id == id && self.state != State::Closed
     }
 
+    /// The state, for people.
+    pub(super) fn name(&self) -> &'static str {
+        match self.state {
+            State::Idle => "idle",
+            State::Dialing => "dialing",
+            State::Greeting { .. } => "greeting",
+            State::Configuring { .. } => "configuring",
+            State::Open { .. } => "open",
+            State::Closing { .. } => "closing",
+            State::Aborting { .. } => "aborting",
+            State::Closed => "closed",
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }

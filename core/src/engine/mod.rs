@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `link` | one connection's protocol life, and the verdict on its end |
 //! | `rollover` | the next link: when, how often tried, whether ready |
+//! | `endpoints` | where the next link is dialled |
 //! | `liveness` | silence of a link, and the ping after it |
 //! | `overlap` | captured audio that a next link would need |
 //! | `unproven` | control events that a next link would need |
@@ -30,6 +31,7 @@ mod change;
 mod check;
 mod commands;
 mod config;
+mod endpoints;
 mod frames;
 mod halves;
 pub mod history;
@@ -39,6 +41,7 @@ mod liveness;
 mod media;
 mod overlap;
 mod playout;
+mod posture;
 mod replay;
 mod requests;
 mod responses;
@@ -62,9 +65,10 @@ use aside::Aside;
 use barge_in::BargeIn;
 use change::Owed;
 use config::Config;
+use endpoints::Endpoints;
 use halves::Halves;
 use history::History;
-use io::{Effect, Effects, Frame, Input, Ticket};
+use io::{Effect, Effects, Fallback, Frame, Input, Ticket};
 use link::{Asked, Link, Verdict};
 use liveness::{Alive, Liveness};
 use overlap::Overlap;
@@ -85,6 +89,7 @@ use crate::dialect::check::Waived;
 use crate::dialect::{Dialect, Quirk};
 use crate::error::{Error, Kind, Result};
 use crate::event::Unsent;
+use crate::event::local::Local;
 use crate::options::Options;
 use crate::wire::client::SessionUpdate;
 use crate::wire::{ClientEvent, Ids, Map, Session};
@@ -120,6 +125,7 @@ pub struct Engine {
     timeline: Timeline,
     usage: Usage,
     rollover: Rollover,
+    endpoints: Endpoints,
     liveness: Liveness,
     /// Whether the session was open: a loss before is told to whoever opens it.
     was_open: bool,
@@ -136,13 +142,10 @@ impl Engine {
         let waived = options.waived()?;
         dialect.check_event(&first_update(&options), &Session::new(), &waived)?;
         let mut ids = Ids::new(seed);
-        // Where pongs may fail to come, a missing one says nothing.
-        let ping_ms = match dialect.has(Quirk::PongsMayBeMissing) {
-            true => 0,
-            false => options.ping_ms,
-        };
+        let is_sure = !dialect.has(Quirk::PongsMayBeMissing);
         Ok(Self {
             held: Held::new(options.uplink_max_ms),
+            endpoints: Endpoints::new(dialect.clone()),
             dialect,
             waived,
             opened: None,
@@ -166,7 +169,7 @@ impl Engine {
             barge_in: BargeIn::new(&options.barge_in),
             timeline: Timeline::default(),
             usage: Usage::default(),
-            liveness: Liveness::new(ping_ms, options.pong_timeout_ms),
+            liveness: Liveness::new(options.ping_ms, options.pong_timeout_ms, is_sure),
             was_open: false,
             rollover: Rollover::new(&options.rollover, &options.recovery),
             overlap: Overlap::new(options.rollover.overlap_ms, options.uplink_max_ms),
@@ -178,8 +181,35 @@ impl Engine {
         })
     }
 
+    /// Adds endpoints to fall back to. Fails when the settings of the session, changed for one of
+    /// them, are known to be wrong there.
+    pub fn with_fallbacks(mut self, fallbacks: Vec<Fallback>) -> Result<Self> {
+        for fallback in fallbacks {
+            let dialect = fallback.dialect.clone();
+            self.endpoints.add(fallback);
+            let endpoint = self.endpoints.count() - 1;
+            let session = self.endpoints.settings(endpoint, &self.options.session);
+            let update = ClientEvent::SessionUpdate(SessionUpdate { session });
+            dialect.check_event(&update, &Session::new(), &self.waived)?;
+        }
+        Ok(self)
+    }
+
     /// Takes one input and appends what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input, fx: &mut Effects) {
+        let before = self.posture();
+        self.route(now, input, fx);
+        self.change_when_quiet(now, fx);
+        self.next_wish(now, fx);
+        let end = fx.pop_if(|effect| matches!(effect, Effect::End(_)));
+        fx.extend(posture::changes(&before, &self.posture()).map(Effect::Note));
+        fx.extend(end);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+    }
+
+    fn route(&mut self, now: Instant, input: Input, fx: &mut Effects) {
         match input {
             Input::Open { unix_ms } => self.open(now, unix_ms, fx),
             Input::Command(command, ticket) => self.command(now, command, ticket, fx),
@@ -198,8 +228,9 @@ impl Engine {
                 self.text(now, &raw, fx);
             }
             Input::Pong(id) if self.link.is(id) => {
-                if let Some(time) = self.liveness.heard(now) {
-                    fx.push(Effect::Note(format!("round trip {} ms", time.as_millis())));
+                if let Some(time) = self.liveness.answered(now) {
+                    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                    self.tell(now, Local::RoundTrip { ms }, fx);
                 }
             }
             Input::Binary(id, bytes) if self.link.is(id) => self.binary(now, bytes, fx),
@@ -219,11 +250,6 @@ impl Engine {
             Input::Timeout => self.timeout(now, fx),
             Input::LinkDown(id, ..) => self.rollover.drained(id),
             Input::LinkUp(_) | Input::Text(..) | Input::Binary(..) | Input::Pong(_) => {}
-        }
-        self.change_when_quiet(now, fx);
-        self.next_wish(now, fx);
-        if cfg!(debug_assertions) {
-            self.check();
         }
     }
 
@@ -254,7 +280,7 @@ impl Engine {
         self.opened = Some(now);
         self.unix_ms = unix_ms;
         self.link.dial();
-        fx.push(Effect::Dial(self.link.id()));
+        fx.push(Effect::Dial(self.link.id(), self.endpoints.next()));
     }
 
     fn link_up(&mut self, now: Instant) {

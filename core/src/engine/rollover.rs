@@ -11,9 +11,10 @@
 use std::time::{Duration, Instant};
 
 use super::config::Config;
+use super::endpoints::Turn;
 use super::io::LinkId;
 use super::link::{Link, Verdict};
-use crate::error::{Error, Retry};
+use crate::error::Error;
 use crate::options::rollover::{Recovery, Rollover as Rules};
 
 /// How old a server's session is and may become.
@@ -106,6 +107,16 @@ impl Rollover {
             failures: 0,
             has_given_up: false,
             draining: Vec::new(),
+        }
+    }
+
+    /// The state, for people.
+    pub(super) fn name(&self) -> &'static str {
+        match self.state {
+            State::Idle => "none",
+            State::Waiting { .. } => "waiting",
+            State::Preparing(_) => "preparing",
+            State::Ready(_) => "ready",
         }
     }
 
@@ -223,19 +234,22 @@ impl Rollover {
         }
     }
 
-    /// An attempt came to nothing. Returns whether there will be another one; `random` is any
-    /// number.
-    pub(super) fn failed(&mut self, now: Instant, error: &Error, random: u64) -> bool {
+    /// An attempt came to nothing. Returns whether there will be another one, whose turn it is;
+    /// `random` is any number.
+    pub(super) fn failed(&mut self, now: Instant, error: &Error, turn: Turn, random: u64) -> bool {
         self.failures += 1;
         let asked = error.provider().retry_after_ms.map(Duration::from_millis);
-        let at = now + asked.unwrap_or_default().max(self.wait(random));
+        let at = match turn {
+            Turn::Now => now,
+            Turn::Wait | Turn::Nowhere => now + asked.unwrap_or_default().max(self.wait(random)),
+        };
         let limit = self
             .outage
             .as_ref()
             .map(|outage| outage.until)
             .or_else(|| self.last());
         let has_time = limit.is_some_and(|limit| at < limit);
-        if has_time && may_pass(error) {
+        if has_time && turn != Turn::Nowhere {
             self.state = State::Waiting { at };
             return true;
         }
@@ -253,9 +267,9 @@ impl Rollover {
 
     // ---- a loss -------------------------------------------------------------------------------
 
-    /// Whether the session goes on after an end of its link.
-    pub(super) fn may_recover(&self, error: &Error) -> bool {
-        self.recovery.budget_ms > 0 && may_pass(error)
+    /// Whether sessions go on after the loss of their link.
+    pub(super) fn recovers(&self) -> bool {
+        self.recovery.budget_ms > 0
     }
 
     /// The link is lost, and a standby link is needed now.
@@ -355,10 +369,4 @@ impl Rollover {
             "I11: links that were hung up do not pile up"
         );
     }
-}
-
-/// Whether the same may succeed later. A server that is being restarted answers with any 5xx.
-fn may_pass(error: &Error) -> bool {
-    let status = error.provider().http_status;
-    error.retry() == Retry::Later || status.is_some_and(|status| status >= 500)
 }

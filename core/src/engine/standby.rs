@@ -1,5 +1,6 @@
 //! The next link before it is the link: when it is needed, dialled, greeted and configured.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Engine;
@@ -8,7 +9,7 @@ use super::io::{Down, Effect, Effects, Frame, LinkId};
 use super::link;
 use super::requests::until;
 use super::rollover::{Age, Due};
-use crate::dialect::Decoded;
+use crate::dialect::{Decoded, Dialect};
 use crate::error::{Error, Kind};
 use crate::wire::client::SessionUpdate;
 use crate::wire::{ClientEvent, ServerEvent, Session};
@@ -21,7 +22,7 @@ impl Engine {
 
     /// The age of the session that greets now.
     pub(super) fn age(&self, now: Instant, session: &Session) -> Age {
-        let limits = &self.dialect.table().limits;
+        let limits = &self.endpoints.dialect(self.endpoints.next()).table().limits;
         let expires_s = session
             .pointer("/expires_at")
             .and_then(serde_json::Value::as_u64);
@@ -61,11 +62,23 @@ impl Engine {
     }
 
     fn dial_standby(&mut self, fx: &mut Effects) {
-        let id = self.new_link();
-        let agreed = self.config.agreed().clone();
-        self.rollover.dial(id, Config::new(&agreed));
-        fx.push(Effect::Note(format!("standby link {} dialled", id.0)));
-        fx.push(Effect::Dial(id));
+        let (id, endpoint) = (self.new_link(), self.endpoints.next());
+        self.rollover
+            .dial(id, Config::new(&self.standby_settings()));
+        let note = format!("standby link {} dialled at endpoint {endpoint}", id.0);
+        fx.push(Effect::Note(note));
+        fx.push(Effect::Dial(id, endpoint));
+    }
+
+    /// What the server is to agree to over a standby link.
+    pub(super) fn standby_settings(&self) -> Session {
+        let endpoint = self.endpoints.next();
+        self.endpoints.settings(endpoint, self.config.agreed())
+    }
+
+    /// What is spoken over a standby link.
+    fn standby_dialect(&self) -> Arc<Dialect> {
+        self.endpoints.dialect(self.endpoints.next()).clone()
     }
 
     pub(super) fn standby_up(&mut self, now: Instant) {
@@ -79,7 +92,8 @@ impl Engine {
         let error = match down {
             Down::Failed(error) => error.clone(),
             Down::Closed { code, reason } => {
-                let kind = self.dialect.close_kind(*code).unwrap_or(Kind::ServerClosed);
+                let kind = self.standby_dialect().close_kind(*code);
+                let kind = kind.unwrap_or(Kind::ServerClosed);
                 Error::new(
                     kind,
                     format!("the new session was closed with code {code}: {reason}"),
@@ -90,22 +104,28 @@ impl Engine {
     }
 
     fn standby_failed(&mut self, now: Instant, error: &Error, fx: &mut Effects) {
-        fx.push(Effect::Note(format!("standby link failed: {error}")));
+        fx.push(Effect::Note(format!(
+            "standby link failed: {}",
+            error.outline()
+        )));
         let random = self.ids.next_u64();
-        if !self.rollover.failed(now, error, random) && self.rollover.is_recovering() {
+        let is_put_off = error.provider().retry_after_ms.is_some();
+        let turn = self.endpoints.failed(!error.may_pass(), is_put_off);
+        let goes_on = self.rollover.failed(now, error, turn, random);
+        if !goes_on && self.rollover.is_recovering() {
             self.give_up(now, Some(error), fx);
         }
     }
 
     /// What a standby link says before it is the link: its greeting and the answer to its settings.
     pub(super) fn standby_text(&mut self, now: Instant, raw: &str, fx: &mut Effects) {
-        let Ok(Decoded { event, .. }) = self.dialect.decode_server(raw) else {
+        let dialect = self.standby_dialect();
+        let Ok(Decoded { event, .. }) = dialect.decode_server(raw) else {
             return;
         };
         match event {
             ServerEvent::SessionCreated(e) => self.standby_greeted(now, &e.session, fx),
             ServerEvent::SessionUpdated(e) => {
-                let dialect = self.dialect.clone();
                 let Some(standby) = self.rollover.preparing() else {
                     return;
                 };
@@ -115,7 +135,7 @@ impl Engine {
             }
             ServerEvent::Error(e) => {
                 let code = e.error.code.as_deref();
-                let kind = code.and_then(|code| self.dialect.fatal_error(code));
+                let kind = code.and_then(|code| dialect.fatal_error(code));
                 let error = Error::new(kind.unwrap_or(Kind::Server), e.error.message.as_str())
                     .with_provider(link::provider(&e.error));
                 if let Some(standby) = self.rollover.preparing() {
@@ -131,8 +151,7 @@ impl Engine {
         let age = self.age(now, session);
         let until = until(now, self.options.reply_timeout_ms);
         let event_id = self.ids.next("evt");
-        let dialect = self.dialect.clone();
-        let agreed = self.config.agreed().clone();
+        let (dialect, agreed) = (self.standby_dialect(), self.standby_settings());
         let Some(standby) = self.rollover.preparing() else {
             return;
         };

@@ -41,6 +41,8 @@ pub const SESSION_LOST: u16 = 1014;
 pub const SESSION_RECOVERED: u16 = 1015;
 /// `wire.frame`: a frame as it went over the wire, for those who subscribe to `raw`.
 pub const WIRE_FRAME: u16 = 1016;
+/// `link.round_trip`: how long a ping took there and back.
+pub const LINK_ROUND_TRIP: u16 = 1017;
 
 /// Name and number of every event of this library.
 pub const ALL: &[(&str, u16)] = &[
@@ -60,6 +62,7 @@ pub const ALL: &[(&str, u16)] = &[
     ("session.lost", SESSION_LOST),
     ("session.recovered", SESSION_RECOVERED),
     ("wire.frame", WIRE_FRAME),
+    ("link.round_trip", LINK_ROUND_TRIP),
 ];
 
 /// What the library tells of its own. All times are in milliseconds since the session was opened,
@@ -114,6 +117,11 @@ pub enum Local {
     Recovered(Rolled),
     /// A frame as it went over the wire.
     Frame(Frame),
+    /// A ping, which is sent after a silence, was answered.
+    RoundTrip {
+        /// How long that took.
+        ms: u64,
+    },
 }
 
 /// A frame as it went over the wire; also one that the session keeps to itself.
@@ -152,6 +160,10 @@ pub struct Rolled {
     /// Attempts that it took to get the new link; 0 for a planned change.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempts: u32,
+    /// The endpoint of the session's list that the new link is at: 0 is its own, the others are those
+    /// to fall back to, in their order.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub endpoint: u32,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -281,6 +293,7 @@ impl Local {
             Self::Lost(_) => ("session.lost", SESSION_LOST),
             Self::Recovered(_) => ("session.recovered", SESSION_RECOVERED),
             Self::Frame(_) => ("wire.frame", WIRE_FRAME),
+            Self::RoundTrip { .. } => ("link.round_trip", LINK_ROUND_TRIP),
         }
     }
 
@@ -339,6 +352,7 @@ impl Local {
             Self::Silence { who, ms } => json!({"who": who, "ms": ms}),
             Self::Rolled(e) | Self::Recovered(e) => json!(e),
             Self::Lost(e) => json!(e),
+            Self::RoundTrip { ms } => json!({"ms": ms}),
             Self::Frame(e) => json!({"is_sent": e.is_sent, "link": e.link, "missed": e.missed,
                 "text": &*e.text}),
         };

@@ -134,7 +134,9 @@ mod tests {
             let event = ServerEvent::from_fields(name, crate::wire::Map::new());
             Event::wire(event, super::super::Origin::default()).topic()
         };
-        assert_eq!(about("response.output_audio.delta"), Topic::Audio);
+        let sound = ServerEvent::AudioDelta(crate::wire::server::AudioDelta::default());
+        let sound = Event::wire(sound, super::super::Origin::default());
+        assert_eq!(sound.topic(), Topic::Audio);
         assert_eq!(about("response.output_audio.done"), Topic::Control);
         assert_eq!(about("response.output_text.delta"), Topic::Transcript);
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Sockets: TLS, WebSocket dialling and HTTP requests, with every failure typed.
 
+pub mod breaker;
 pub mod dial;
 pub mod endpoint;
 pub mod http;

@@ -189,12 +189,13 @@ impl Post {
     }
 }
 
-/// Runs user code: marked as a callback, and a panic of it stays here.
-fn guarded(call: impl FnOnce()) {
+/// Runs user code: marked as a callback, and a panic of it stays here; then there is no result.
+pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
     IN_CALLBACK.set(true);
     // Nothing of ours is broken by a panic of theirs; the session goes on.
-    let _ = catch_unwind(AssertUnwindSafe(call));
+    let result = catch_unwind(AssertUnwindSafe(call));
     IN_CALLBACK.set(false);
+    result.ok()
 }
 
 impl std::fmt::Debug for Post {

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
 use super::Count;
 use super::attached::Attached;
+use super::flight::Flight;
 use super::lines::Lines;
 use super::mailbox::Pressure;
 use super::readers::Readers;
@@ -19,13 +21,11 @@ use super::socket::Happened;
 use super::tools::{Output, Runner, Tools};
 use crate::audio::format::Format;
 use crate::audio::port::Port;
-use crate::dialect::Dialect;
 use crate::engine::Engine;
 use crate::engine::io::{Command, Down, Effect, Effects, Frame, Input, LinkId, Reply, Ticket};
 use crate::error::{Error, Kind, Result, Who};
 use crate::event::local::{self, Local};
 use crate::event::{End, Event, Topic, Unsent};
-use crate::net::ws::Spec;
 use crate::options::tool::Tool;
 use crate::wire::ClientEvent;
 
@@ -46,7 +46,6 @@ pub(crate) enum Message {
 /// The task of a session.
 pub(crate) struct Driver {
     engine: Engine,
-    dialect: Arc<Dialect>,
     lines: Lines,
     /// Before the readers, also when dropped: who sees the end finds the port closed.
     call: Option<Attached>,
@@ -60,6 +59,8 @@ pub(crate) struct Driver {
     ready: watch::Sender<bool>,
     fx: Effects,
     end: Option<End>,
+    flight: Arc<Flight>,
+    flight_dir: Option<String>,
 }
 
 /// Tells the end even when the task is dropped in the middle.
@@ -77,6 +78,9 @@ impl Drop for Ends {
         self.0.finish(&End::new(who, why, message));
     }
 }
+
+/// Time for writing the flight recorder.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What woke the task.
 enum Woken {
@@ -119,16 +123,13 @@ impl Wishes {
 impl Driver {
     pub(crate) fn new(
         engine: Engine,
-        dialect: Arc<Dialect>,
-        spec: Spec,
+        lines: Lines,
         readers: Arc<Readers>,
-        uplink_max_ms: u64,
         ready: watch::Sender<bool>,
     ) -> Self {
         Self {
             engine,
-            dialect,
-            lines: Lines::new(Arc::new(spec), uplink_max_ms),
+            lines,
             call: None,
             unsent_ms: 0,
             recording: None,
@@ -139,7 +140,15 @@ impl Driver {
             ready,
             fx: Effects::new(),
             end: None,
+            flight: Arc::new(Flight::new(0)),
+            flight_dir: None,
         }
+    }
+
+    /// Its steps are recorded, and written to a directory after an end that nobody asked for.
+    pub(crate) fn with_flight(mut self, flight: Arc<Flight>, dir: Option<String>) -> Self {
+        (self.flight, self.flight_dir) = (flight, dir);
+        self
     }
 
     /// Runs the session to its end. `close_ms` bounds a close that nobody bounded.
@@ -184,12 +193,33 @@ impl Driver {
             }
         }
         messages.close();
+        self.explain().await;
         let rest = self.conclude(messages);
         if let Some(call) = rest {
             tokio::select! {
                 () = call.play_out() => {}
                 () = wishes.runtime.wanted() => {}
             }
+        }
+    }
+
+    /// Writes the flight recorder down if somebody will want to have the end explained.
+    async fn explain(&mut self) {
+        let is_wanted = self.end.as_ref().is_some_and(|end| !end.expected);
+        let Some(dir) = self.flight_dir.take().filter(|_| is_wanted) else {
+            return;
+        };
+        // Sessions that never had a name still had a time.
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let unix_ms = since_1970.map_or(0, |time| time.as_millis());
+        let id = self.engine.session_id().unwrap_or("unnamed");
+        let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let id: String = id.chars().filter(is_plain).take(64).collect();
+        let (flight, name) = (self.flight.clone(), format!("talkwire-{unix_ms}-{id}"));
+        let write = tokio::task::spawn_blocking(move || flight.write(Path::new(&dir), &name));
+        // A disk that hangs must not keep anybody from the end.
+        if let Ok(Ok(Err(error))) = tokio::time::timeout(DISK_PATIENCE, write).await {
+            self.readers.0.tell(error);
         }
     }
 
@@ -246,8 +276,8 @@ impl Driver {
         let tick = self.call.as_ref().map(Attached::due);
         let tick_at = tokio::time::Instant::from_std(tick.unwrap_or_else(Instant::now));
         let has_room = self.lines.has_room();
-        let (lines, dialect, tools) = (&mut self.lines, &self.dialect, &mut self.tools);
-        let socket = poll_fn(|cx| match lines.poll(cx, dialect) {
+        let (lines, tools) = (&mut self.lines, &mut self.tools);
+        let socket = poll_fn(|cx| match lines.poll(cx) {
             Poll::Ready((link, happened)) => Poll::Ready(Woken::Socket(link, happened)),
             Poll::Pending if !has_room && lines.has_room() => Poll::Ready(Woken::Room),
             Poll::Pending => Poll::Pending,
@@ -296,11 +326,9 @@ impl Driver {
     fn sends(&self, link: LinkId, frame: &Frame) {
         match frame {
             Frame::Text(text) => self.frame(link, true, || text.as_str().into()),
-            Frame::Audio(audio, _) => self.frame(link, true, || {
-                let mut text = String::new();
-                self.dialect.encode_append(audio, &mut text);
-                text.into()
-            }),
+            Frame::Audio(audio, _) => {
+                self.frame(link, true, || self.lines.append(link, audio).into());
+            }
             Frame::Ping => {}
         }
     }
@@ -411,13 +439,16 @@ impl Driver {
 
     fn input(&mut self, input: Input) {
         let mut fx = std::mem::take(&mut self.fx);
+        let at_ms = self.readers.0.at_ms();
+        self.flight.input(at_ms, &input);
         self.engine.handle(Instant::now(), input, &mut fx);
         let mut dropped_ms = 0;
         let (mut is_full, mut is_played) = (false, false);
         let (mut flushed, mut aborted) = (None, Vec::new());
         for effect in fx.drain(..) {
+            self.flight.effect(at_ms, &effect);
             match effect {
-                Effect::Dial(link) => self.lines.dial(link),
+                Effect::Dial(link, endpoint) => self.lines.dial(link, endpoint),
                 Effect::Send(link, frame) => {
                     self.sends(link, &frame);
                     dropped_ms += self.lines.push(link, frame);

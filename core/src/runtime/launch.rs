@@ -1,48 +1,35 @@
 //! Putting a session together: engine, mailbox, socket and task.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::driver::{Driver, Message};
+use super::flight::Flight;
+use super::lines::Lines;
 use super::mailbox::Bounds;
 use super::readers::Readers;
+use super::target::Target;
 use super::{Runtime, check_not_forked};
-use crate::dialect::Dialect;
 use crate::engine::Engine;
+use crate::engine::io::Fallback;
 use crate::error::{Error, Kind, Result};
-use crate::net::dial::Network;
-use crate::net::endpoint::Endpoint;
-use crate::net::proxy::Proxy;
-use crate::net::{tls, ws};
+use crate::net::tls;
 use crate::options::Options;
 
 /// Everything a session is made of.
 pub(crate) struct Launch {
-    pub dialect: Arc<Dialect>,
-    /// URL with its query.
-    pub url: String,
-    /// Headers of the upgrade request.
-    pub headers: Vec<(String, String)>,
-    /// PEM certificates to trust beside those of the system.
-    pub extra_ca: Option<Vec<u8>>,
-    /// Whether a header carries a credential.
-    pub has_credential: bool,
+    /// Its endpoint, and those to fall back to.
+    pub targets: Vec<Target>,
+    /// What is different at the latter, in the same order.
+    pub fallbacks: Vec<Fallback>,
     pub options: Options,
 }
 
 impl Launch {
     /// Whether it may be dialled at all: known before any thread is there to do it.
     pub(crate) fn check(&self) -> Result<()> {
-        let endpoint = Endpoint::parse(&self.url)?;
-        if self.has_credential || endpoint.is_loopback() {
-            return Ok(());
-        }
-        let env = self.dialect.table().key_env.as_deref();
-        let hint = env.map(|env| format!(": set {env}")).unwrap_or_default();
-        let message = format!("no credential for {}{hint}", endpoint.host);
-        Err(Error::new(Kind::Auth, message))
+        self.targets.iter().try_for_each(Target::check)
     }
 }
 
@@ -53,6 +40,7 @@ pub(crate) struct Launched {
     pub close: watch::Sender<Option<u64>>,
     pub readers: Arc<Readers>,
     pub ready: watch::Receiver<bool>,
+    pub flight: Arc<Flight>,
 }
 
 /// Commands that a session takes before the caller is told to slow down.
@@ -62,19 +50,11 @@ impl Runtime {
     pub(crate) fn launch(&self, launch: Launch) -> Result<Launched> {
         check_not_forked()?;
         let Launch {
-            dialect,
-            url,
-            headers,
-            extra_ca,
+            targets,
+            fallbacks,
             options,
-            ..
         } = launch;
-        let spec = ws::Spec {
-            url,
-            headers,
-            network: network(&options, extra_ca.as_deref())?,
-            handshake: Duration::from_millis(options.handshake_timeout_ms),
-        };
+        let dialect = targets[0].dialect.clone();
         let seed = match options.seed {
             Some(seed) => seed,
             None => random()?,
@@ -85,51 +65,24 @@ impl Runtime {
             hard_events: options.mailbox_events,
         }));
         let (uplink_max_ms, close_ms) = (options.uplink_max_ms, options.close_timeout_ms);
-        let engine = Engine::new(dialect.clone(), options, seed)?;
+        let flight = Arc::new(Flight::new(options.flight_lines));
+        let flight_dir = options.flight_dir.clone();
+        let engine = Engine::new(dialect, options, seed)?.with_fallbacks(fallbacks)?;
         let (is_ready, ready) = watch::channel(false);
         let (commands, messages) = mpsc::channel(COMMANDS);
         let (close, wish) = watch::channel(None);
-        let driver = Driver::new(
-            engine,
-            dialect,
-            spec,
-            readers.clone(),
-            uplink_max_ms,
-            is_ready,
-        );
+        let lines = Lines::new(targets, self.breakers(), uplink_max_ms);
+        let driver = Driver::new(engine, lines, readers.clone(), is_ready)
+            .with_flight(flight.clone(), flight_dir);
         self.spawn(driver.run(messages, wish, self.closing(), close_ms))?;
         Ok(Launched {
             commands,
             close,
             readers,
             ready,
+            flight,
         })
     }
-}
-
-fn network(options: &Options, extra_ca: Option<&[u8]>) -> Result<Network> {
-    let (chain, key) = (
-        options.client_cert.as_deref(),
-        options.client_key.as_deref(),
-    );
-    let identity = match (chain, key) {
-        (None, None) => None,
-        (Some(chain), Some(key)) => Some((chain.as_bytes(), key.as_bytes())),
-        _ => {
-            let message = "client_cert and client_key come together";
-            return Err(Error::new(Kind::Config, message));
-        }
-    };
-    let trust = tls::Trust {
-        extra_ca,
-        only_ca: options.only_ca.as_deref().map(str::as_bytes),
-        identity,
-    };
-    Ok(Network {
-        tls: tls::client(&trust)?,
-        proxy: Proxy::parse(options.proxy.as_deref())?,
-        connect: Duration::from_millis(options.connect_timeout_ms),
-    })
 }
 
 fn random() -> Result<u64> {

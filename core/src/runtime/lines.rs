@@ -5,39 +5,58 @@ use std::task::{Context, Poll};
 
 use super::lanes::Lanes;
 use super::socket::{Happened, Socket};
+use super::target::{Breakers, Target};
 use crate::dialect::Dialect;
 use crate::engine::io::{Frame, LinkId};
 use crate::event::Unsent;
-use crate::net::ws::Spec;
 
 struct Line {
     id: LinkId,
+    dialect: Arc<Dialect>,
     socket: Socket,
     lanes: Lanes,
 }
 
 /// The lines that are dialled or open.
 pub(super) struct Lines {
-    spec: Arc<Spec>,
+    targets: Vec<Arc<Target>>,
+    breakers: Arc<Breakers>,
     uplink_max_ms: u64,
     lines: Vec<Line>,
 }
 
 impl Lines {
-    pub(super) const fn new(spec: Arc<Spec>, uplink_max_ms: u64) -> Self {
+    /// Lines to the endpoints of a session, of which there is one at least.
+    pub(super) fn new(targets: Vec<Target>, breakers: Arc<Breakers>, uplink_max_ms: u64) -> Self {
         Self {
-            spec,
+            targets: targets.into_iter().map(Arc::new).collect(),
+            breakers,
             uplink_max_ms,
             lines: Vec::new(),
         }
     }
 
-    pub(super) fn dial(&mut self, id: LinkId) {
+    /// Dials an endpoint of the list. Only the first link is one that somebody asked for.
+    pub(super) fn dial(&mut self, id: LinkId, endpoint: usize) {
+        let (target, breakers) = (self.targets[endpoint].clone(), self.breakers.clone());
+        let dialect = target.dialect.clone();
+        let is_again = id != LinkId(1);
+        let dialing = async move { target.dial(&breakers, is_again).await };
         self.lines.push(Line {
             id,
-            socket: Socket::dial(self.spec.clone()),
+            dialect,
+            socket: Socket::dial(dialing),
             lanes: Lanes::new(self.uplink_max_ms),
         });
+    }
+
+    /// Writes an append as it goes over a line.
+    pub(super) fn append(&self, id: LinkId, audio: &[u8]) -> String {
+        let mut text = String::new();
+        if let Some(line) = self.lines.iter().find(|line| line.id == id) {
+            line.dialect.encode_append(audio, &mut text);
+        }
+        text
     }
 
     /// Queues a frame; returns the milliseconds of older audio that had to go.
@@ -71,13 +90,9 @@ impl Lines {
 
     /// Writes what can be written, then waits for the next thing on any of them. Losing the future
     /// loses nothing.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        dialect: &Dialect,
-    ) -> Poll<(LinkId, Happened)> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(LinkId, Happened)> {
         for line in &mut self.lines {
-            if let Poll::Ready(happened) = line.socket.poll(cx, &mut line.lanes, dialect) {
+            if let Poll::Ready(happened) = line.socket.poll(cx, &mut line.lanes, &line.dialect) {
                 return Poll::Ready((line.id, happened));
             }
         }

@@ -7,6 +7,7 @@
 mod attached;
 pub mod dispatch;
 mod driver;
+pub(crate) mod flight;
 mod lanes;
 mod launch;
 mod lines;
@@ -14,6 +15,7 @@ pub mod mailbox;
 pub(crate) mod readers;
 pub(crate) mod recorder;
 mod socket;
+pub(crate) mod target;
 pub(crate) mod tools;
 
 use std::future::Future;
@@ -32,6 +34,7 @@ use dispatch::{Dispatch, Handler};
 use mailbox::Mailbox;
 use readers::Readers;
 use recorder::Sink;
+use target::{Ask, Breakers};
 
 /// How many threads a runtime has.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,7 @@ struct Inner {
     dispatch: OnceLock<Dispatch>,
     callback_threads: usize,
     sessions: Arc<Count>,
+    breakers: Arc<Breakers>,
 }
 
 /// Sessions that have not ended.
@@ -129,6 +133,7 @@ impl Runtime {
             dispatch: OnceLock::new(),
             callback_threads: options.callback_threads,
             sessions: Arc::default(),
+            breakers: Arc::default(),
         })))
     }
 
@@ -177,6 +182,10 @@ impl Runtime {
         readers: Arc<Readers>,
     ) -> Result<Arc<Sink>> {
         Sink::create(path, rate_hz, readers, self.0.handle.clone())
+    }
+
+    pub(crate) fn breakers(&self) -> Arc<Breakers> {
+        self.0.breakers.clone()
     }
 
     pub(crate) fn closing(&self) -> Arc<Count> {
@@ -274,6 +283,19 @@ impl Count {
         let _ = tokio::time::timeout(within, none).await;
         self.alive.load(Ordering::Acquire)
     }
+}
+
+/// A function that may block, as one that asks for a credential: a callback on a thread of its own.
+pub(crate) fn asking(ask: impl Fn() -> Result<String> + Send + Sync + 'static) -> Ask {
+    let ask = Arc::new(ask);
+    Arc::new(move || {
+        let ask = ask.clone();
+        Box::pin(async move {
+            let told = tokio::task::spawn_blocking(move || dispatch::guarded(|| ask()));
+            let panicked = || Error::new(Kind::Panic, "the callback for the credential panicked");
+            told.await.ok().flatten().unwrap_or_else(|| Err(panicked()))
+        })
+    })
 }
 
 /// Counts a session for as long as its task lives, however it ends.

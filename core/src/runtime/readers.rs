@@ -125,6 +125,7 @@ mod tests {
     use super::super::mailbox::Next;
     use super::*;
     use crate::event::Origin;
+    use crate::wire::server::AudioDelta;
     use crate::wire::{Map, ServerEvent};
 
     fn bounds(topics: &[Topic], hard_events: usize) -> Bounds {
@@ -136,10 +137,11 @@ mod tests {
     }
 
     fn event(name: &str) -> Event {
-        Event::wire(
-            ServerEvent::from_fields(name, Map::new()),
-            Origin::default(),
-        )
+        let event = match name {
+            SOUND => ServerEvent::AudioDelta(AudioDelta::default()),
+            _ => ServerEvent::from_fields(name, Map::new()),
+        };
+        Event::wire(event, Origin::default())
     }
 
     fn names(mailbox: &Mailbox) -> Vec<String> {

@@ -15,7 +15,7 @@ use super::lanes::Lanes;
 use crate::dialect::Dialect;
 use crate::engine::io::{Down, Frame};
 use crate::error::{Error, Kind, Result};
-use crate::net::ws::{Spec, WebSocket, dial, socket_error};
+use crate::net::ws::{WebSocket, socket_error};
 
 type Dialing = Pin<Box<dyn Future<Output = Result<WebSocket>> + Send>>;
 
@@ -52,8 +52,8 @@ pub(super) enum Happened {
 }
 
 impl Socket {
-    pub(super) fn dial(spec: Arc<Spec>) -> Self {
-        Self::Dialing(Box::pin(async move { dial(&spec).await }))
+    pub(super) fn dial(dialing: impl Future<Output = Result<WebSocket>> + Send + 'static) -> Self {
+        Self::Dialing(Box::pin(dialing))
     }
 
     /// Says goodbye once everything queued is sent.
@@ -85,7 +85,7 @@ impl Socket {
                 }
                 Poll::Ready(Err(error)) => {
                     *self = Self::Gone;
-                    Poll::Ready(Happened::Down(Down::Failed(meaning(error, dialect))))
+                    Poll::Ready(Happened::Down(Down::Failed(error)))
                 }
             },
             Self::Open(open) => match open.poll(cx, lanes, dialect) {
@@ -210,16 +210,5 @@ fn closed(frame: Option<CloseFrame>) -> Down {
             code: 1005,
             reason: String::new(),
         },
-    }
-}
-
-/// The kind of a refused upgrade is the dialect's to say.
-fn meaning(error: Error, dialect: &Dialect) -> Error {
-    match error.provider().http_status {
-        Some(status) => {
-            let kind = dialect.http_kind(status);
-            Error::new(kind, error.message()).with_provider(error.provider().clone())
-        }
-        None => error,
     }
 }

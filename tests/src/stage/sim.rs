@@ -247,7 +247,7 @@ impl Sim {
 
     fn effect(&mut self, effect: Effect) {
         match effect {
-            Effect::Dial(link) => {
+            Effect::Dial(link, _) => {
                 self.lines.push(Line::new(link));
                 self.dial(self.lines.len() - 1);
             }
