@@ -231,6 +231,12 @@
  * which is the event's text; its JSON says which way and over which link.
  */
 #define TW_EVENT_WIRE_FRAME 1016
+
+/**
+ * `link.round_trip`, made by this library: how long a ping, which is sent after a silence of
+ * `ping_ms`, took there and back; its JSON has `ms`.
+ */
+#define TW_EVENT_LINK_ROUND_TRIP 1017
 /** An event this version has no name for; its JSON is reachable. */
 #define TW_EVENT_UNKNOWN 0
 /** `error`. */
@@ -363,6 +369,12 @@ typedef struct tw_error tw_error;
 /** Something that happened in a session. Never changes; belongs to whoever holds a reference. */
 typedef struct tw_event tw_event;
 
+/** The last steps of a session as they were when they were read. */
+typedef struct tw_flight tw_flight;
+
+/** Where a callback puts the credential that it was asked for. */
+typedef struct tw_key tw_key;
+
 /** A realtime server in this process, on threads of its own. */
 typedef struct tw_local_server tw_local_server;
 
@@ -437,6 +449,13 @@ typedef struct tw_bytes {
   /** Bytes. */
   size_t len;
 } tw_bytes;
+
+/**
+ * Gives a credential: calls tw_key_set() and returns TW_OK, or returns why there is none.
+ * TW_ERR_AUTH is final; after TW_ERR_UNREACHABLE, TW_ERR_TIMEOUT and the like it is asked again, as a
+ * dial that failed is made again.
+ */
+typedef tw_status (*tw_key_callback)(void *user_data, struct tw_key *key);
 
 /**
  * Where the events of a session go. Begin with TW_CALLBACKS_INIT; every function may be NULL.
@@ -924,7 +943,8 @@ TW_API tw_status tw_config_set_header(struct tw_config *config,
  * 30000 (audio kept while it cannot be sent), `topics` ["audio", "transcript", "control"] (what the
  * session's own reader is told; "raw" too, see tw_subscription_open()), `mailbox_bytes` 8388608 (unread events before text is
  * joined and audio dropped), `mailbox_events` 20000 (unread events at which the session ends with
- * TW_ERR_SLOW_READER), `seed` (of identifiers; random), `proxy` (`http://`, `https://` or
+ * TW_ERR_SLOW_READER), `flight_lines` 500 and `flight_dir` (none; see tw_flight_read()), `seed` (of
+ * identifiers; random), `proxy` (`http://`, `https://` or
  * `socks5://`, user and password allowed; "" goes straight; absent asks HTTPS_PROXY, HTTP_PROXY,
  * ALL_PROXY and NO_PROXY when dialling, never for this machine), `only_ca` (PEM certificates to
  * trust and no other ones), `client_cert` and `client_key` (PEM, shown to servers that ask),
@@ -932,8 +952,9 @@ TW_API tw_status tw_config_set_header(struct tw_config *config,
  * change to a new link before the server's session is too old), `recovery` {"budget_ms": 30000,
  * "delay_ms": 250, "delay_max_ms": 8000, "audio_ms": 5000, "answer": "go_on" or "silent"} (what
  * follows a lost link; a budget of 0 ends the session with it), `ping_ms` 15000 (silence after which
- * the server is asked for a sign of life, 0 never; not where the dialect's servers may leave pings
- * unanswered), `pong_timeout_ms` 10000.
+ * the server and the system are asked for a sign of life, 0 never), `pong_timeout_ms` 10000 (time for
+ * it; a server of a dialect whose servers may leave pings unanswered is only held to them once it has
+ * answered one).
  *
  * @param config   the configuration
  * @param options  the object
@@ -950,11 +971,71 @@ TW_API tw_status tw_config_set_json(struct tw_config *config,
                              struct tw_error **err);
 
 /**
+ * One more endpoint, tried when those before it fail: at the opening, and after a loss. A planned
+ * change of link stays where the session is.
+ *
+ * Of the other configuration, which is copied, count its URL, dialect and credential, what reaching
+ * it takes (model, folder, `query`, headers, proxy, certificates, times to connect) and its session:
+ * a patch of the settings for this endpoint, such as a voice that it has. All else is as the session
+ * was opened. TW_EVENT_SESSION_RECOVERED has the number of the endpoint, counted from 1, in
+ * `endpoint`.
+ *
+ * @param config    the configuration
+ * @param fallback  another one; may be freed afterwards
+ * @param err       receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED; what is wrong with it is reported when a session is
+ *         opened
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_add_fallback(struct tw_config *config,
+                                 const struct tw_config *fallback,
+                                 struct tw_error **err);
+
+/**
  * Gives a configuration back. NULL is allowed.
  *
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
 TW_API void tw_config_free(struct tw_config *config);
+
+/**
+ * A credential that does not last, such as an IAM token: the callback is asked before each dial, also
+ * when a session changes its link, so let it keep a token as long as it is good. It runs on a thread
+ * of its own, for several sessions at the same time, may block, and has the time of
+ * `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it.
+ *
+ * @param config     the configuration
+ * @param ask        the callback
+ * @param user_data  passed to both functions
+ * @param drop       called once when nothing will ask any more: the configuration and all sessions
+ *                   opened with it are gone, or this call failed; may be NULL
+ * @param err        receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_config_set_key_callback(struct tw_config *config,
+                                     tw_key_callback ask,
+                                     void *user_data,
+                                     void (*drop)(void *user_data),
+                                     struct tw_error **err);
+
+/**
+ * Puts the credential into its place; it is copied. Only in the callback that was given the key.
+ *
+ * @param key   what the callback was given
+ * @param text  the credential
+ * @param len   its bytes, or TW_NTS
+ * @param err   receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_key_set(struct tw_key *key,
+                     const char *text,
+                     size_t len,
+                     struct tw_error **err);
 
 /* ---- Sessions ---------------------------------------------------------------------------------- */
 
@@ -1912,6 +1993,38 @@ TW_API struct tw_end *tw_end_retain(const struct tw_end *end);
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
 TW_API void tw_end_free(struct tw_end *end);
+
+/**
+ * Reads the flight recorder: the last steps of the session, oldest first, a JSON object in each line
+ * with `at_ms`, `what` and `name`, and with `id`, `count`, `bytes` where there are any. It says what
+ * was sent, received and decided, and nothing of what anybody said, nor a credential; so it may be
+ * passed on. Also after the end. `flight_lines` of tw_config_set_json() says how many steps are kept,
+ * `flight_dir` where they are written when the session ends in a way that nobody asked for.
+ *
+ * @param session  the session
+ * @param flight   receives the record; give it back with tw_flight_free()
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_flight_read(const struct tw_session *session,
+                         struct tw_flight **flight,
+                         struct tw_error **err);
+
+/**
+ * The lines; they belong to the record. Empty for NULL.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API struct tw_str tw_flight_text(const struct tw_flight *flight);
+
+/**
+ * Gives the record back. NULL is allowed.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API void tw_flight_free(struct tw_flight *flight);
 
 /* ---- Local server ------------------------------------------------------------------------------ */
 

@@ -144,6 +144,26 @@ class Runtime {
   detail::Handle<tw_runtime, tw_runtime_free> handle_;
 };
 
+namespace detail {
+
+/// From the library to a function that returns a credential.
+inline tw_status ask_for_key(void *data, tw_key *key) noexcept {
+  try {
+    const std::string text = (*static_cast<std::function<std::string()> *>(data))();
+    return tw_key_set(key, text.data(), text.size(), nullptr);
+  } catch (const Error &error) {
+    return error.code();
+  } catch (...) {
+    return TW_ERR_AUTH;
+  }
+}
+
+inline void drop_ask(void *data) noexcept {
+  delete static_cast<std::function<std::string()> *>(data);
+}
+
+}  // namespace detail
+
 /// What a session is opened with.
 class Config {
  public:
@@ -159,6 +179,20 @@ class Config {
     return set(tw_config_set_dialect, name_or_json);
   }
   Config &key(std::string_view key) { return set(tw_config_set_key, key); }
+  /// A credential that is asked for before each dial, on a thread of the library: a function that
+  /// returns it, or throws why there is none (an Error with its status; any other one is final).
+  Config &key_from(std::function<std::string()> ask) {
+    detail::Check check;
+    auto *owned = new std::function<std::string()>(std::move(ask));
+    check(tw_config_set_key_callback(get(), detail::ask_for_key, owned, detail::drop_ask, check));
+    return *this;
+  }
+  /// One more endpoint, tried when those before it fail; its configuration is copied.
+  Config &fallback(const Config &other) {
+    detail::Check check;
+    check(tw_config_add_fallback(get(), other.get(), check));
+    return *this;
+  }
   Config &model(std::string_view model) { return set(tw_config_set_model, model); }
   Config &folder(std::string_view folder) { return set(tw_config_set_folder, folder); }
   Config &instructions(std::string_view text) { return set(tw_config_set_instructions, text); }
@@ -409,6 +443,16 @@ class SessionRef {
     tw_end *end = nullptr;
     tw_status status = check(tw_session_end(session_, &end, check));
     return status == TW_OK ? std::optional<End>(End(end)) : std::nullopt;
+  }
+
+  /// The flight recorder: the last steps, a JSON object in each line, and nothing that was said.
+  std::string flight_record() const {
+    detail::Check check;
+    tw_flight *flight = nullptr;
+    check(tw_flight_read(session_, &flight, check));
+    const detail::Handle<tw_flight, tw_flight_free> owned(flight);
+    const tw_str text = tw_flight_text(flight);
+    return std::string(text.ptr, text.len);
   }
 
   /// What the dialect says it can do: a JSON object.

@@ -36,6 +36,12 @@ impl tw_config {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on the credential is asked for.
+    pub(crate) fn ask_for_key(&self, ask: impl Fn() -> Result<String> + Send + Sync + 'static) {
+        let mut state = self.state();
+        state.client = state.client.clone().key_from_blocking(ask);
+    }
+
     /// Everything that opening needs.
     pub(crate) fn ready(&self, runtime: Option<Runtime>) -> Result<(Client, Options)> {
         let state = self.state();
@@ -409,7 +415,8 @@ pub unsafe extern "C" fn tw_config_set_header(
 /// 30000 (audio kept while it cannot be sent), `topics` ["audio", "transcript", "control"] (what the
 /// session's own reader is told; "raw" too, see tw_subscription_open()), `mailbox_bytes` 8388608 (unread events before text is
 /// joined and audio dropped), `mailbox_events` 20000 (unread events at which the session ends with
-/// TW_ERR_SLOW_READER), `seed` (of identifiers; random), `proxy` (`http://`, `https://` or
+/// TW_ERR_SLOW_READER), `flight_lines` 500 and `flight_dir` (none; see tw_flight_read()), `seed` (of
+/// identifiers; random), `proxy` (`http://`, `https://` or
 /// `socks5://`, user and password allowed; "" goes straight; absent asks HTTPS_PROXY, HTTP_PROXY,
 /// ALL_PROXY and NO_PROXY when dialling, never for this machine), `only_ca` (PEM certificates to
 /// trust and no other ones), `client_cert` and `client_key` (PEM, shown to servers that ask),
@@ -417,8 +424,9 @@ pub unsafe extern "C" fn tw_config_set_header(
 /// change to a new link before the server's session is too old), `recovery` {"budget_ms": 30000,
 /// "delay_ms": 250, "delay_max_ms": 8000, "audio_ms": 5000, "answer": "go_on" or "silent"} (what
 /// follows a lost link; a budget of 0 ends the session with it), `ping_ms` 15000 (silence after which
-/// the server is asked for a sign of life, 0 never; not where the dialect's servers may leave pings
-/// unanswered), `pong_timeout_ms` 10000.
+/// the server and the system are asked for a sign of life, 0 never), `pong_timeout_ms` 10000 (time for
+/// it; a server of a dialect whose servers may leave pings unanswered is only held to them once it has
+/// answered one).
 ///
 /// @param config   the configuration
 /// @param options  the object
@@ -443,6 +451,37 @@ pub unsafe extern "C" fn tw_config_set_json(
             state.options = wanted;
             Ok(())
         })
+    })
+}
+
+/// One more endpoint, tried when those before it fail: at the opening, and after a loss. A planned
+/// change of link stays where the session is.
+///
+/// Of the other configuration, which is copied, count its URL, dialect and credential, what reaching
+/// it takes (model, folder, `query`, headers, proxy, certificates, times to connect) and its session:
+/// a patch of the settings for this endpoint, such as a voice that it has. All else is as the session
+/// was opened. TW_EVENT_SESSION_RECOVERED has the number of the endpoint, counted from 1, in
+/// `endpoint`.
+///
+/// @param config    the configuration
+/// @param fallback  another one; may be freed afterwards
+/// @param err       receives the error, may be NULL
+/// @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED; what is wrong with it is reported when a session is
+///         opened
+///
+/// Thread-safe: yes. In a callback: yes. Blocks: no.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tw_config_add_fallback(
+    config: *mut tw_config,
+    fallback: *const tw_config,
+    err: *mut *mut tw_error,
+) -> tw_status {
+    guard::done("tw_config_add_fallback", err, || {
+        let config = handle::borrow(config)?;
+        let (client, options) = handle::borrow(fallback)?.ready(None)?;
+        let mut state = config.state();
+        state.client = state.client.clone().fallback(client, options);
+        Ok(())
     })
 }
 

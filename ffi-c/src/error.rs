@@ -142,6 +142,12 @@ pub(crate) fn who_number(who: Who) -> i32 {
     }
 }
 
+/// The kind of error that a status is, if it is one.
+pub(crate) fn kind_of(status: tw_status) -> Option<Kind> {
+    let is_it = |kind: &&Kind| **kind as tw_status == status;
+    Kind::ALL.iter().find(is_it).copied()
+}
+
 static KIND_NAMES: LazyLock<Vec<(tw_status, CString)>> = LazyLock::new(|| {
     let name = |kind: &Kind| {
         let text = CString::new(kind.name()).expect("a name holds no NUL");

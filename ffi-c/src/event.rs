@@ -57,6 +57,9 @@ pub const TW_EVENT_SESSION_RECOVERED: i32 = 1015;
 /// `wire.frame`, made by this library for subscriptions to "raw": a frame as it went over the wire,
 /// which is the event's text; its JSON says which way and over which link.
 pub const TW_EVENT_WIRE_FRAME: i32 = 1016;
+/// `link.round_trip`, made by this library: how long a ping, which is sent after a silence of
+/// `ping_ms`, took there and back; its JSON has `ms`.
+pub const TW_EVENT_LINK_ROUND_TRIP: i32 = 1017;
 
 /// Something that happened in a session. Never changes; belongs to whoever holds a reference.
 pub struct tw_event {
@@ -381,6 +384,7 @@ mod tests {
             TW_EVENT_SESSION_LOST,
             TW_EVENT_SESSION_RECOVERED,
             TW_EVENT_WIRE_FRAME,
+            TW_EVENT_LINK_ROUND_TRIP,
         ];
         let core = local::ALL.iter().map(|(_, number)| i32::from(*number));
         assert!(core.eq(ours));

@@ -18,6 +18,8 @@ pub mod end;
 pub mod error;
 pub mod event;
 pub mod event_types;
+pub mod flight;
+pub mod key;
 pub mod push;
 pub mod recorder;
 pub mod runtime;

@@ -47,6 +47,10 @@ impl tw_session {
         Ok(&self.session)
     }
 
+    pub(crate) fn flight_record(&self) -> String {
+        self.session.flight_record()
+    }
+
     /// One more reader; of a session that is over it only gets the end.
     pub(crate) fn subscribe(&self, options: SubscriptionOptions) -> Result<Subscription> {
         self.session.subscribe(options)

@@ -13,7 +13,7 @@ const CHAPTERS: &[(&str, &[&str])] = &[
         &["tw_status_", "tw_who_", "tw_error_"],
     ),
     ("Runtime", &["tw_runtime_"]),
-    ("Configuration", &["tw_config_"]),
+    ("Configuration", &["tw_config_", "tw_key_"]),
     ("Sessions", &["tw_session_"]),
     ("Tools", &["tw_tool_"]),
     ("Media port", &["tw_call_"]),
@@ -23,7 +23,7 @@ const CHAPTERS: &[(&str, &[&str])] = &[
     ),
     ("Events", &["tw_event_"]),
     ("Subscriptions", &["tw_subscription_"]),
-    ("The end of a session", &["tw_end_"]),
+    ("The end of a session", &["tw_end_", "tw_flight_"]),
     ("Local server", &["tw_local_server_"]),
 ];
 
