@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use talkwire_core::runtime::RuntimeOptions;
-use talkwire_core::{Client as Core, Error, Kind, Options, Result, Runtime};
+use talkwire_core::{Client as Core, Options, Result, Runtime};
 
 use crate::error::OrRaise;
+use crate::key::Keys;
 use crate::session::Session;
 
 /// The threads of this process. Never taken out again: after the shutdown at exit, opening fails.
@@ -40,12 +41,13 @@ pub(crate) struct Client(Core);
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (*, url, dialect, key, extra_ca))]
+    #[pyo3(signature = (*, url, dialect, key, keys, extra_ca))]
     fn new(
         py: Python<'_>,
         url: Option<String>,
         dialect: Option<&str>,
         key: Option<String>,
+        keys: Option<PyRef<'_, Keys>>,
         extra_ca: Option<Vec<u8>>,
     ) -> PyResult<Self> {
         let mut client = Core::new();
@@ -57,6 +59,10 @@ impl Client {
         }
         if let Some(key) = key {
             client = client.key(key);
+        }
+        if let Some(keys) = keys {
+            let desk = keys.desk();
+            client = client.key_from(move || desk.clone().ask());
         }
         if let Some(pem) = extra_ca {
             client = client.extra_ca(pem);
@@ -70,33 +76,44 @@ impl Client {
         self.0.key_env()
     }
 
-    /// Begins a session with options given as JSON. `fallback_key` is only used where a credential
-    /// is needed and none was given.
-    #[pyo3(signature = (options, fallback_key))]
-    fn open(
+    /// One more endpoint, with its options as JSON; `env_key` as in `open`.
+    fn fallback(
         &self,
         py: Python<'_>,
+        other: &Self,
         options: &str,
-        fallback_key: Option<String>,
-    ) -> PyResult<Session> {
+        env_key: Option<String>,
+    ) -> PyResult<Self> {
+        let options = Options::from_json(options).or_raise(py)?;
+        let other = other.keyed(&options, env_key);
+        Ok(Self(self.0.clone().fallback(other, options)))
+    }
+
+    /// Begins a session with options given as JSON. `env_key` is only used where a credential is
+    /// needed and none was given.
+    fn open(&self, py: Python<'_>, options: &str, env_key: Option<String>) -> PyResult<Session> {
         let options = Options::from_json(options).or_raise(py)?;
         // Certificates of the system may be read from disk.
-        let session = py.detach(|| self.open_with(options, fallback_key));
+        let session = py.detach(|| self.open_with(options, env_key));
         Ok(Session(session.or_raise(py)?))
     }
 }
 
 impl Client {
+    /// With the credential of the environment where one is needed and none was given.
+    fn keyed(&self, options: &Options, env_key: Option<String>) -> Core {
+        match env_key.filter(|_| self.0.needs_key(options)) {
+            Some(key) => self.0.clone().key(key),
+            None => self.0.clone(),
+        }
+    }
+
     fn open_with(
         &self,
         options: Options,
-        fallback_key: Option<String>,
+        env_key: Option<String>,
     ) -> Result<talkwire_core::Session> {
-        let client = self.0.clone().runtime(runtime()?);
-        let is_keyless = |e: &Error| e.kind() == Kind::Auth;
-        match (client.open(options.clone()), fallback_key) {
-            (Err(error), Some(key)) if is_keyless(&error) => client.key(key).open(options),
-            (opened, _) => opened,
-        }
+        let client = self.keyed(&options, env_key);
+        client.runtime(runtime()?).open(options)
     }
 }

@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod error;
 mod event;
+mod key;
 mod recorder;
 mod server;
 mod session;
@@ -38,6 +39,8 @@ mod _native {
     use super::error::kinds;
     #[pymodule_export]
     use super::event::{Event, Made};
+    #[pymodule_export]
+    use super::key::Keys;
     #[pymodule_export]
     use super::recorder::Recorder;
     #[pymodule_export]

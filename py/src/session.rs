@@ -175,6 +175,11 @@ impl Session {
         }
     }
 
+    /// The flight recorder.
+    fn flight_record(&self) -> String {
+        self.0.flight_record()
+    }
+
     /// What this endpoint can do, as JSON.
     fn capabilities(&self) -> String {
         self.0.capabilities().to_string()
@@ -214,14 +219,9 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(future: impl Future<Output = Result<()>> + Send + 'static) -> PyResult<Self> {
-        let (reader, writer) = std::io::pipe()?;
         Ok(Self {
             future: Mutex::new(Box::pin(future)),
-            bell: Arc::new(Bell {
-                reader,
-                writer,
-                is_rung: AtomicBool::new(false),
-            }),
+            bell: Arc::new(Bell::new()?),
             told: Arc::default(),
         })
     }
@@ -243,7 +243,7 @@ impl Waiting {
 impl Waiting {
     #[getter]
     fn fd(&self) -> RawFd {
-        self.bell.reader.as_raw_fd()
+        self.bell.fd().as_raw_fd()
     }
 
     /// What it told, once it has come about.
@@ -264,15 +264,29 @@ impl Waiting {
 }
 
 /// A waker that makes a descriptor readable.
-struct Bell {
+pub(crate) struct Bell {
     reader: PipeReader,
     writer: PipeWriter,
     is_rung: AtomicBool,
 }
 
 impl Bell {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let (reader, writer) = std::io::pipe()?;
+        let is_rung = AtomicBool::new(false);
+        Ok(Self {
+            reader,
+            writer,
+            is_rung,
+        })
+    }
+
+    pub(crate) fn fd(&self) -> &PipeReader {
+        &self.reader
+    }
+
     /// At most one byte is ever in the pipe, so neither side can block.
-    fn hush(&self) {
+    pub(crate) fn hush(&self) {
         if self.is_rung.load(Ordering::Acquire) && (&self.reader).read_exact(&mut [0]).is_ok() {
             self.is_rung.store(false, Ordering::Release);
         }

@@ -12,6 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict, Unpack
 from . import _native, _process
 from ._connection import Connection, WhenBusy
 from ._errors import RealtimeError
+from ._keys import KeyDesk, KeySource
 from ._subscription import Topic
 
 
@@ -109,6 +110,11 @@ class Options(TypedDict):
     """Silence of the server after which it is asked for a sign of life; 0 is never."""
     pong_timeout_ms: NotRequired[int]
     """Time for any sign of life after that."""
+    flight_lines: NotRequired[int]
+    """Steps that the flight recorder keeps; 500 by default."""
+    flight_dir: NotRequired[str]
+    """Directory where the flight recorder is written when the session ends in a way that nobody
+    asked for."""
     seed: NotRequired[int]
     """Seed of identifiers; the same seed gives the same ones."""
 
@@ -118,13 +124,14 @@ def connect(
     *,
     model: str | None = None,
     folder: str | None = None,
-    api_key: str | None = None,
+    api_key: str | KeySource | None = None,
     dialect: str | Path | Mapping[str, Any] | None = None,
     session: Mapping[str, Any] | None = None,
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, str] | None = None,
     extra_ca: str | bytes | Path | None = None,
     waive: Sequence[str] = (),
+    fallbacks: Sequence[ConnectionManager] = (),
     **options: Unpack[Options],
 ) -> ConnectionManager:
     """Opens a session: ``async with talkwire.connect(...) as connection``.
@@ -132,16 +139,27 @@ def connect(
     ``url`` is ``ws://`` or ``wss://`` with its path; the dialect's own endpoint otherwise.
     ``dialect`` is a built-in name or a table (a path, or the table itself). ``model`` may be a
     short name where ``folder`` completes it. ``api_key`` is by default in the environment variable
-    that the dialect names; none is sent to this machine unless given. ``session`` is the first
-    patch of the settings. ``extra_ca`` are PEM certificates to trust (a path, or their text).
-    ``waive`` names checks to switch off.
+    that the dialect names; none is sent to this machine unless given. One that does not last, such
+    as an IAM token, comes from a function (``async def``, or any other one, which runs in a thread):
+    it is asked before each dial, so let it keep a token as long as it is good; AuthError of it is
+    final, after other errors the next dial asks again. ``session`` is the first patch of the
+    settings. ``extra_ca`` are PEM certificates to trust (a path, or their text).
+    ``waive`` names checks to switch off. ``fallbacks`` are what ``connect`` returns, not entered:
+    endpoints that are tried in turn when this one fails, at the opening and after a loss. Of each
+    count ``url``, ``dialect``, ``api_key``, what reaching it takes, and ``session``, a patch of the
+    settings for this endpoint; all else is as said here.
 
     Raises, when entered, ConfigError and RefusedError for what is known to be wrong,
     ConnectError and its kin (AuthError, NotFoundError, TlsError...) where no session came about,
     DeadlineError where it took too long.
     """
+    keys = (api_key, _native.Keys()) if callable(api_key) else None
     client = _native.Client(
-        url=url, dialect=_dialect(dialect), key=api_key, extra_ca=_pem(extra_ca)
+        url=url,
+        dialect=_dialect(dialect),
+        key=api_key if isinstance(api_key, str) else None,
+        keys=keys[1] if keys else None,
+        extra_ca=_pem(extra_ca),
     )
     fields = {
         "model": model,
@@ -155,25 +173,43 @@ def connect(
     for name in ("only_ca", "client_cert", "client_key"):
         if (pem := _pem(fields.get(name))) is not None:
             fields[name] = pem.decode()
-    return ConnectionManager(client, json.dumps(fields, ensure_ascii=False))
+    return ConnectionManager(client, json.dumps(fields, ensure_ascii=False), keys, fallbacks)
 
 
 class ConnectionManager:
     """What ``connect`` returns: a context manager, or ``await ... .enter()`` without a block, after
     which the connection must be closed."""
 
-    def __init__(self, client: _native.Client, options: str) -> None:
+    def __init__(
+        self,
+        client: _native.Client,
+        options: str,
+        keys: tuple[KeySource, _native.Keys] | None = None,
+        fallbacks: Sequence[ConnectionManager] = (),
+    ) -> None:
         self._client = client
         self._options = options
+        self._keys = keys
+        self._fallbacks = list(fallbacks)
         self._connection: Connection | None = None
+
+    @property
+    def _env_key(self) -> str | None:
+        key_env = self._client.key_env
+        return os.environ.get(key_env) if key_env else None
 
     async def enter(self) -> Connection:
         """Opens the session; returns when the server acknowledged its settings."""
-        key_env = self._client.key_env
-        key = os.environ.get(key_env) if key_env else None
+        client = self._client
+        endpoints = [self, *self._fallbacks]
+        desks = [KeyDesk(*endpoint._keys) for endpoint in endpoints if endpoint._keys]
         try:
-            connection = Connection(self._client.open(self._options, key))
+            for other in self._fallbacks:
+                client = client.fallback(other._client, other._options, other._env_key)
+            connection = Connection(client.open(self._options, self._env_key), desks)
         except RealtimeError:
+            for desk in desks:
+                desk.close()
             await _process.left_behind()
             raise
         try:

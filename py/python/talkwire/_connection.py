@@ -9,7 +9,7 @@ import warnings
 import weakref
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from ._errors import (
     end_from_native,
 )
 from ._event import Event, Object, UnknownEvent
+from ._keys import KeyDesk
 from ._recorder import Recorder
 from ._subscription import BATCH, CLASSES, Subscription, Topic
 from ._tools import Function, Toolbox
@@ -52,8 +53,9 @@ class Connection:
     server.
     """
 
-    def __init__(self, native: _native.Session) -> None:
+    def __init__(self, native: _native.Session, keys: Sequence[KeyDesk] = ()) -> None:
         self._native = native
+        self._keys = keys
         self._loop = asyncio.get_running_loop()
         self._born = _process.generation()
         self._events: deque[Event] = deque()
@@ -297,6 +299,8 @@ class Connection:
             # Whoever reads the files after this finds them complete; a failure was an event.
             with contextlib.suppress(RealtimeError):
                 await self._until(self._recorder.finished())
+        for desk in self._keys:
+            desk.close()
         if not self._waiters:
             # The descriptor goes with the session; the loop must not keep its number.
             self._stop_listening()
@@ -305,6 +309,13 @@ class Connection:
     def end(self) -> End | None:
         """How the session ended, once it has. Events may still wait."""
         return self._ended[0] if self._has_ended() and self._ended else None
+
+    def flight_record(self) -> str:
+        """The flight recorder: the last steps of the session, oldest first, a JSON object in each line
+        with ``at_ms``, ``what`` and ``name``. It says what was sent, received and decided, and nothing
+        of what anybody said. Also after the end. The options ``flight_lines`` and ``flight_dir`` say how
+        much is kept, and where it is written when the session ends in a way that nobody asked for."""
+        return self._native.flight_record()
 
     @property
     def capabilities(self) -> dict[str, Any]:
@@ -342,6 +353,8 @@ class Connection:
     def _abort(self) -> None:
         self._is_closing = True
         self._native.close(0)
+        for desk in self._keys:
+            desk.close()
 
     async def __aenter__(self) -> Self:
         return self

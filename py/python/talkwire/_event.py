@@ -16,6 +16,7 @@ __all__ = [
     "BargeInResumedEvent",
     "ContextWarningEvent",
     "Event",
+    "LinkRoundTripEvent",
     "Object",
     "PlayoutCutEvent",
     "ProtocolFaultEvent",
@@ -297,7 +298,8 @@ class SessionLostEvent(Event):
 
 class SessionRecoveredEvent(Event):
     """``session.recovered``: the session goes on over a new link after a loss and ``attempts``.
-    The other fields are those of :class:`SessionRolledEvent`. Made by this library."""
+    ``endpoint``, if there, is the number of the fallback that it goes on at. The other fields are
+    those of :class:`SessionRolledEvent`. Made by this library."""
 
     __slots__ = ()
     __match_args__ = ("old", "new", "gap_ms", "lost_ms")
@@ -311,6 +313,7 @@ class SessionRecoveredEvent(Event):
     replayed_tokens: int
     state_restored: bool
     attempts: int
+    endpoint: int | None
 
 
 class WireFrameEvent(Event):
@@ -325,6 +328,16 @@ class WireFrameEvent(Event):
     link: int
     missed: int
     text: str
+
+
+class LinkRoundTripEvent(Event):
+    """``link.round_trip``: how many ``ms`` a ping, which is sent after a silence, took there and
+    back. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("ms",)
+
+    ms: int
 
 
 LOCAL_CLASSES: dict[str, type[Event]] = {
@@ -344,5 +357,6 @@ LOCAL_CLASSES: dict[str, type[Event]] = {
     "session.lost": SessionLostEvent,
     "session.recovered": SessionRecoveredEvent,
     "wire.frame": WireFrameEvent,
+    "link.round_trip": LinkRoundTripEvent,
 }
 """The class of each event that this library makes by itself."""

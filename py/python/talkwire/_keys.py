@@ -1,0 +1,67 @@
+"""Credentials that do not last."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import weakref
+from collections.abc import Awaitable, Callable
+
+from . import _native, _process
+from ._errors import RealtimeError
+
+KeySource = Callable[[], "str | Awaitable[str]"]
+"""Gives a credential: a coroutine function, or any other one, which runs in a thread."""
+
+
+class KeyDesk:
+    """Answers those who dial, on the event loop of their connection."""
+
+    def __init__(self, ask: KeySource, native: _native.Keys) -> None:
+        self._ask = ask
+        self._native = native
+        self._born = _process.generation()
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._fd: int | None = native.fd
+        self._loop.add_reader(self._fd, self._ready, weakref.ref(self))
+
+    @staticmethod
+    def _ready(self_ref: weakref.ref[KeyDesk]) -> None:
+        # A loop that kept the desk would keep the connection that nobody closes.
+        self = self_ref()
+        # While one is being fetched, whoever asks gets that one.
+        if self is not None and self._native.wanted() and self._task is None:
+            self._task = self._loop.create_task(self._answer())
+
+    async def _answer(self) -> None:
+        try:
+            self._native.answer(await self._fetch(), "", "")
+        except RealtimeError as error:
+            self._native.answer(None, error.kind, str(error))
+        except Exception as error:
+            # One that may pass: it is asked again when the next dial is made.
+            text = f"the function for the credential raised {type(error).__name__}: {error}"
+            self._native.answer(None, "unreachable", text)
+        finally:
+            self._task = None
+
+    async def _fetch(self) -> str:
+        ask = self._ask
+        told = ask() if inspect.iscoroutinefunction(ask) else await asyncio.to_thread(ask)
+        key = await told if inspect.isawaitable(told) else told
+        if not isinstance(key, str):
+            raise TypeError(f"a credential is a str, not {type(key).__name__}")
+        return key
+
+    def close(self) -> None:
+        """Nobody will be answered any more."""
+        if self._fd is not None and not _process.is_forked(self._born):
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._fd)
+            if self._task is not None:
+                self._task.cancel()
+        self._fd = None
+
+    def __del__(self) -> None:
+        self.close()
