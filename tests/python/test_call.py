@@ -8,6 +8,7 @@ import math
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 import talkwire
 from helpers import run
@@ -113,6 +114,61 @@ def test_buffers_of_every_kind_go_in_and_out() -> None:
                 with pytest.raises(talkwire.ConfigError, match="ring_ms"):
                     connection.call(ring_ms=10)
                 connection.call().detach()
+
+    run(main())
+
+
+def test_arrays_of_numpy_go_in_and_out() -> None:
+    async def main() -> None:
+        with LocalServer() as server:
+            async with talkwire.connect(server.url) as connection:
+                with connection.call(uplink=PCM_8K, downlink=PCM_8K) as call:
+                    samples = np.arange(480, dtype=np.int16)
+                    assert call.push(samples[:160]) == 160
+                    both = samples.reshape(-1, 2)
+                    # One channel of two is no contiguous memory; its copy is.
+                    with pytest.raises((BufferError, TypeError, ValueError)):
+                        call.push(both[:, 0])
+                    assert call.push(np.ascontiguousarray(both[:, 0])) == 240
+                    out = np.full(160, 7, dtype=np.int16)
+                    assert call.pull_into(out) == 0
+                    assert not out.any()
+                    audio, _ = call.pull(160)
+                    assert np.frombuffer(audio, dtype=np.int16).shape == (160,)
+                    assert call.stats.pushed == 400
+                    with pytest.raises((talkwire.ArgumentError, BufferError, TypeError)):
+                        call.push(samples.astype(np.float64)[::2])
+
+    run(main())
+
+
+def test_the_options_of_a_call_are_checked_and_do_what_they_say() -> None:
+    async def main() -> None:
+        with LocalServer() as server:
+            async with talkwire.connect(server.url) as connection:
+                gate = talkwire.EchoGate(erl_db=20.0, tail_ms=100, mute=False)
+                with connection.call(
+                    uplink={"type": "audio/pcmu", "rate": 16_000},
+                    downlink=PCM_8K,
+                    comfort_noise_dbfs=-50.0,
+                    fade_ms=10,
+                    hold_db=20.0,
+                    echo_gate=gate,
+                ) as call:
+                    assert call.push(b"\xff" * 320) == 320
+                    audio, real = call.pull(8_000)
+                    assert real == 0
+                    noise = np.frombuffer(audio, dtype=np.int16).astype(float)
+                    level_dbfs = 20 * math.log10(math.sqrt(np.mean(noise**2)) / 32_768)
+                    assert abs(level_dbfs + 50) < 3
+                for wrong in (
+                    {"comfort_noise_dbfs": 0.0},
+                    {"echo_gate": {"erl": 3}},
+                    {"fade_ms": -1},
+                    {"uplink": {"type": "audio/pcmu", "rate": 1}},
+                ):
+                    with pytest.raises(talkwire.RealtimeError):
+                        connection.call(**wrong)  # type: ignore[arg-type]
 
     run(main())
 
