@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use talkwire_core::audio::dtmf::{Detector, tones};
+use talkwire_core::dialect::Dialect;
 use talkwire_tests::flow::{Flow, Flows, OpenSpec, Role, Seen, Sound, Stage, parse_flows};
+use talkwire_tests::scaled;
 use talkwire_tests::stage::sim::Sim;
 
 /// A server that hears digits and repeats them, and that looks something up for a `9`.
@@ -157,9 +159,10 @@ fn digits(call: &mut Call, count: usize) -> String {
         .collect()
 }
 
-fn half_an_hour(profile: &str, lifetime_ms: u64) -> (String, Call) {
+/// Some 3.2 s for each digit.
+fn talk(profile: &str, lifetime_ms: u64, count: usize) -> (String, Call) {
     let mut call = Call::open(profile, lifetime_ms, 7);
-    let script = digits(&mut call, 560);
+    let script = digits(&mut call, count);
     for digit in script.chars() {
         call.press(digit);
     }
@@ -167,11 +170,18 @@ fn half_an_hour(profile: &str, lifetime_ms: u64) -> (String, Call) {
     (script, call)
 }
 
-/// Half an hour of a call whose server gives it 20 s at a time.
-fn a_long_call_loses_and_repeats_nothing(profile: &str) {
-    let (script, mut call) = half_an_hour(profile, 20_000);
+/// What was said, by whom, in order: the history without ids and times.
+fn said(call: &mut Call) -> Vec<(&'static str, String)> {
+    let segments = call.sim.history();
+    let said = |s: &talkwire_core::engine::history::Segment| (s.role.name(), s.text.clone());
+    segments.iter().map(said).collect()
+}
+
+/// A call whose server gives it 20 s at a time.
+fn a_call_loses_and_repeats_nothing(profile: &str, count: usize) -> Call {
+    let (script, mut call) = talk(profile, 20_000, count);
     let rolls = call.named("session.rolled").len();
-    assert!(rolls >= 85, "{rolls} changes in half an hour");
+    assert!(rolls >= count * 85 / 560, "{rolls} changes");
     assert_eq!(call.named("session.lost"), Vec::<&Value>::new());
     assert_eq!(call.named("error"), Vec::<&Value>::new());
     let gaps = call.numbers("session.rolled", "gap_ms");
@@ -185,6 +195,32 @@ fn a_long_call_loses_and_repeats_nothing(profile: &str) {
     assert_eq!(call.heard(), script);
     let nines = script.chars().filter(|digit| *digit == '9').count();
     assert_eq!(call.named("tool.call").len(), nines, "a tool runs once");
+    call
+}
+
+/// Half an hour of it.
+fn a_long_call_loses_and_repeats_nothing(profile: &str) {
+    a_call_loses_and_repeats_nothing(profile, 560);
+}
+
+#[test]
+fn in_every_profile_the_history_is_that_of_a_call_over_one_session() {
+    // Ten minutes is the longest session of a dialect.
+    let count = scaled(17) as usize;
+    for profile in Dialect::names() {
+        let mut call = a_call_loses_and_repeats_nothing(profile, count);
+        let (_, mut unbroken) = talk(profile, 600_000, count);
+        assert_eq!(unbroken.named("session.rolled"), Vec::<&Value>::new());
+        assert_eq!(said(&mut call), said(&mut unbroken), "{profile}");
+    }
+}
+
+#[test]
+fn calls_over_sessions_of_20_seconds_in_the_other_profiles() {
+    // Half an hour of each in the deep tier.
+    for profile in Dialect::names().filter(|name| !["yandex", "openai"].contains(name)) {
+        a_call_loses_and_repeats_nothing(profile, scaled(56) as usize);
+    }
 }
 
 #[test]
