@@ -172,7 +172,11 @@ impl Engine {
             liveness: Liveness::new(options.ping_ms, options.pong_timeout_ms, is_sure),
             was_open: false,
             rollover: Rollover::new(&options.rollover, &options.recovery),
-            overlap: Overlap::new(options.rollover.overlap_ms, options.uplink_max_ms),
+            overlap: Overlap::new(
+                options.rollover.overlap_ms,
+                options.recovery.audio_ms,
+                options.uplink_max_ms,
+            ),
             unproven: Unproven::default(),
             owed: Owed::Nothing,
             restored: HashSet::new(),
@@ -225,9 +229,11 @@ impl Engine {
             Input::LinkDown(id, down, _) if self.aside.is(id) => self.aside_down(now, &down, fx),
             Input::Text(id, raw) if self.link.is(id) => {
                 self.liveness.heard(now);
+                self.overlap.heard();
                 self.text(now, &raw, fx);
             }
             Input::Pong(id) if self.link.is(id) => {
+                self.overlap.heard();
                 if let Some(time) = self.liveness.answered(now) {
                     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
                     self.tell(now, Local::RoundTrip { ms }, fx);

@@ -56,7 +56,10 @@ pub(super) struct Overlap {
     stopped_us: Option<u64>,
     turns: VecDeque<Turn>,
     outage: Option<Outage>,
+    /// What was captured when the server was last heard: it may not have got what came after.
+    heard_us: u64,
     quiet_us: u64,
+    unheard_us: u64,
     most_us: u64,
 }
 
@@ -69,8 +72,9 @@ const MS: u64 = 1_000;
 const NOTICED_US: u64 = 2_000_000;
 
 impl Overlap {
-    /// Keeps `quiet_ms` while nobody speaks and never more than `most_ms`.
-    pub(super) fn new(quiet_ms: u64, most_ms: u64) -> Self {
+    /// Keeps `quiet_ms` while nobody speaks, up to `unheard_ms` of what was sent since the server was
+    /// last heard, and never more than `most_ms`.
+    pub(super) fn new(quiet_ms: u64, unheard_ms: u64, most_ms: u64) -> Self {
         Self {
             queue: VecDeque::new(),
             end_us: 0,
@@ -82,7 +86,9 @@ impl Overlap {
             stopped_us: None,
             turns: VecDeque::new(),
             outage: None,
+            heard_us: 0,
             quiet_us: quiet_ms.saturating_mul(MS),
+            unheard_us: unheard_ms.saturating_mul(MS),
             most_us: most_ms.saturating_mul(MS),
         }
     }
@@ -125,6 +131,8 @@ impl Overlap {
             true => self.end_us.saturating_sub(self.quiet_us),
             false => self.settled_us,
         };
+        let unheard_us = self.end_us.saturating_sub(self.unheard_us);
+        let quiet_us = quiet_us.min(unheard_us.max(self.heard_us));
         let unsettled = self.turns.front().map(|_| self.settled_us);
         let guarded = (self.end_us < self.guard_us).then_some(self.link_us);
         let needed = [self.speech_us, unsettled, guarded];
@@ -138,6 +146,11 @@ impl Overlap {
     }
 
     // ---- what the server makes of it ----------------------------------------------------------
+
+    /// The server is there.
+    pub(super) fn heard(&mut self) {
+        self.heard_us = self.end_us;
+    }
 
     /// Milliseconds of the call at which the link's audio began.
     pub(super) fn link_ms(&self) -> u64 {
@@ -227,13 +240,18 @@ impl Overlap {
         if !detects {
             self.commit_turns();
         }
+        if self.outage.is_none() {
+            // The old link is there and has got it all.
+            self.heard();
+            self.trim(detects);
+        }
         let outage = self.outage.take();
         let lost_ms = outage.map_or(0, |outage| outage.dropped_us / MS);
         self.guard_us = self.end_us + NOTICED_US;
         if let Some(first) = self.queue.front() {
             self.end_us = first.at_us;
         }
-        self.link_us = self.end_us;
+        (self.link_us, self.heard_us) = (self.end_us, self.end_us);
         (self.speech_us, self.stopped_us) = (None, None);
         let turns = self.turns.drain(..).map(|turn| turn.item_id).collect();
         let pieces = self.queue.drain(..).map(|kept| kept.piece).collect();
@@ -295,7 +313,7 @@ mod tests {
     const FORMAT: Format = Format::Pcm16 { rate_hz: 8_000 };
 
     fn overlap() -> Overlap {
-        Overlap::new(1_000, 30_000)
+        Overlap::new(1_000, 1_000, 30_000)
     }
 
     fn say(overlap: &mut Overlap, ms: u64, detects: bool) {
@@ -330,6 +348,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_silent_server_may_not_have_got_is_kept_for_the_link_after_a_loss() {
+        let silent = || {
+            let mut overlap = Overlap::new(1_000, 5_000, 30_000);
+            say(&mut overlap, 10_000, true);
+            overlap.heard();
+            say(&mut overlap, 3_000, true);
+            overlap
+        };
+        let mut lost = silent();
+        lost.outage(5_000);
+        assert_eq!(kept_ms(&mut lost), 3_000);
+        let mut lost = silent();
+        say(&mut lost, 9_000, true);
+        lost.outage(5_000);
+        assert_eq!(kept_ms(&mut lost), 5_000);
+        assert_eq!(kept_ms(&mut silent()), 1_000, "by plan nothing is lost");
+    }
+
+    #[test]
     fn a_settled_turn_is_never_sent_again() {
         let mut overlap = overlap();
         overlap.speech_started(Some(0));
@@ -351,7 +388,7 @@ mod tests {
             .iter()
             .position(|p| *p == Piece::Commit("e1".to_owned()));
         assert_eq!((commit, pieces.len(), lost_ms), (Some(150), 301, 0));
-        let mut overlap = Overlap::new(1_000, 30_000);
+        let mut overlap = self::overlap();
         say(&mut overlap, 3_000, false);
         overlap.commit("e1");
         overlap.committed("a");
