@@ -3,6 +3,7 @@
 mod broken;
 pub mod caller;
 pub mod hostile;
+mod line;
 pub mod rules;
 pub mod sim;
 pub mod ws;

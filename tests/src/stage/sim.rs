@@ -17,9 +17,10 @@ use talkwire_core::error::Provider;
 use talkwire_core::wire::ClientEvent;
 use talkwire_core::wire::client::Append;
 use talkwire_core::{Error, Kind, Settings, Unsent};
-use talkwire_server::{Clock, Knock, Peer, PeerEffect, PeerEffects, PeerInput, Plan};
+use talkwire_server::{Clock, Knock, PeerEffect, PeerEffects, PeerInput, Plan};
 
 use super::caller::{Caller, Habits, Recorded};
+use super::line::{Downward, Far, Line, Up};
 use super::rules::Rules;
 use super::{FRAME_MS, Speaker, config, end, input_format, is_event, options, seen};
 use crate::flow::{AppAct, End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
@@ -53,78 +54,6 @@ pub struct Sim {
     asked: HashSet<Ticket>,
     /// Tool calls without an answer.
     calls: VecDeque<String>,
-}
-
-/// A connection, while anything is on its way over it.
-struct Line {
-    link: LinkId,
-    far: Far,
-    up: VecDeque<(Instant, Up)>,
-    down: VecDeque<(Instant, Downward)>,
-    /// What the server sends leaves no earlier.
-    held_until: Option<Instant>,
-    /// How long each frame of the client waits to be read, and until when the next one does.
-    slow_read: Option<(Duration, Instant)>,
-}
-
-/// What is at the other end.
-enum Far {
-    Nothing,
-    Peer(Box<Peer>),
-    Script,
-}
-
-/// On its way to the server.
-enum Up {
-    Text(String),
-    Ping,
-    Close,
-    Gone,
-}
-
-/// On its way to the client.
-enum Downward {
-    Up,
-    Text(String),
-    Binary(usize),
-    Pong,
-    Down(Down),
-}
-
-impl Line {
-    fn new(link: LinkId) -> Self {
-        Self {
-            link,
-            far: Far::Nothing,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            held_until: None,
-            slow_read: None,
-        }
-    }
-
-    /// When the server reads what the client sent next.
-    fn up_at(&self) -> Option<Instant> {
-        let (at, _) = self.up.front()?;
-        let read_at = self.slow_read.map_or(*at, |(_, read_at)| read_at);
-        Some(read_at.max(*at))
-    }
-
-    fn peer_at(&self) -> Option<Instant> {
-        match &self.far {
-            Far::Peer(peer) => peer.deadline(),
-            Far::Nothing | Far::Script => None,
-        }
-    }
-
-    /// When anything happens on it.
-    fn soonest(&self) -> Option<Instant> {
-        let down = self.down.front().map(|(at, _)| *at);
-        [self.peer_at(), self.up_at(), down]
-            .into_iter()
-            .flatten()
-            .min()
-    }
 }
 
 impl Sim {
