@@ -131,7 +131,7 @@ impl Engine {
     /// Events that nothing has proven wait for the new link, with those who wait for them.
     fn carry_commands(&mut self, now: Instant, fx: &mut Effects) {
         let mut commands: Vec<(Command, Option<Ticket>)> = Vec::new();
-        for (event_id, event) in self.unproven.take(now) {
+        for (event_id, event) in self.unproven.take() {
             let ticket = match &event {
                 // It waits with the audio before it.
                 ClientEvent::BufferCommit(_) => continue,

@@ -327,7 +327,7 @@ impl Engine {
             _ => {}
         }
         let until = until(now, self.options.reply_timeout_ms);
-        self.unproven.sent(now, event, event_id, until);
+        self.unproven.sent(event, event_id, until);
         let Some(ticket) = ticket else { return };
         answer(self.requests.sent(ticket, event_id, event, until), fx);
     }

@@ -196,8 +196,10 @@ impl Engine {
             Input::Text(id, raw) if self.link.is(id) => {
                 self.liveness.heard(now);
                 self.text(now, &raw, fx);
+                self.unproven.heard(now);
             }
             Input::Pong(id) if self.link.is(id) => {
+                self.unproven.heard(now);
                 if let Some(time) = self.liveness.heard(now) {
                     fx.push(Effect::Note(format!("round trip {} ms", time.as_millis())));
                 }
@@ -297,6 +299,7 @@ impl Engine {
         answer(undoubted, fx);
         let (culprits, overdue) = self.requests.overdue(now);
         answer(overdue, fx);
+        culprits.iter().for_each(|id| self.unproven.refused(id));
         let late = culprits.iter().flat_map(|id| self.responses.timed_out(id));
         let mut late: Vec<Ticket> = late.collect();
         late.extend(self.responses.overdue(now));
