@@ -1,9 +1,10 @@
-//! What holds for every call, whatever happens: watched beside the invariants that the engine checks
-//! by itself, from what goes in and out of it.
+//! What holds for every call, whatever happens and over however many links: watched beside the
+//! invariants that the engine checks by itself, from what goes in and out of it.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
+use talkwire_core::engine::io::{Effect, Ticket};
 
 /// A rule of a test: what is wrong about a frame that the client sends, if anything is.
 pub type Rule = fn(&Value) -> Option<&'static str>;
@@ -11,12 +12,22 @@ pub type Rule = fn(&Value) -> Option<&'static str>;
 /// Watches one session. A broken rule panics, as a broken invariant of the engine does.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// Function calls that have their output.
-    answered: HashSet<String>,
+    /// The application may send what it likes: only what the engine does of itself is judged.
+    is_unchecked: bool,
+    /// The link that spoke last.
+    link: u32,
+    /// Function calls that have their output, with the link that was told.
+    answered: HashSet<(u32, String)>,
+    /// Function calls that the application was asked to run.
+    called: HashSet<String>,
     /// The responses that the application knows to run.
     running: HashSet<String>,
-    /// Milliseconds of audio of each item.
-    received_ms: HashMap<String, u64>,
+    /// Milliseconds of audio of each item, with the link it came over.
+    received_ms: HashMap<(u32, String), u64>,
+    /// Bytes of a millisecond of it.
+    bytes_per_ms: Option<u64>,
+    /// Whether a loss is not made good yet.
+    is_lost: bool,
     more: Option<Rule>,
 }
 
@@ -29,14 +40,27 @@ impl Rules {
         }
     }
 
+    /// The rules for an application that is not kept from breaking some of them itself.
+    pub fn of_unchecked() -> Self {
+        Self {
+            is_unchecked: true,
+            ..Self::default()
+        }
+    }
+
+    /// A link speaks.
+    pub(super) fn hears(&mut self, link: u32) {
+        self.link = link;
+    }
+
     /// The client sends a frame of control.
-    pub(super) fn sent(&mut self, text: &str) {
+    pub(super) fn sent(&mut self, link: u32, text: &str) {
         let frame: Value = serde_json::from_str(text).unwrap_or_default();
-        let name = frame["type"].as_str().unwrap_or_default();
-        match name {
+        match frame["type"].as_str().unwrap_or_default() {
+            _ if self.is_unchecked => {}
             "conversation.item.create" if frame["item"]["type"] == "function_call_output" => {
                 let call_id = frame["item"]["call_id"].as_str().unwrap_or_default();
-                let is_first = self.answered.insert(call_id.to_owned());
+                let is_first = self.answered.insert((link, call_id.to_owned()));
                 keep(is_first, "a function call has one output", text);
             }
             "response.create" => {
@@ -45,9 +69,9 @@ impl Rules {
             }
             "conversation.item.truncate" => {
                 let item_id = frame["item_id"].as_str().unwrap_or_default();
-                let received = self.received_ms.get(item_id).copied().unwrap_or(0);
+                let received = self.received_ms.get(&(link, item_id.to_owned()));
                 let end = frame["audio_end_ms"].as_u64().unwrap_or(0);
-                let is_there = end > 0 && end <= received;
+                let is_there = end > 0 && end <= received.copied().unwrap_or(0);
                 keep(is_there, "what is kept of an answer was received", text);
             }
             _ => {}
@@ -59,34 +83,104 @@ impl Rules {
 
     /// The application is told an event.
     pub(super) fn told(&mut self, event: &Value) {
-        let id = event["response"]["id"].as_str().unwrap_or_default();
-        match event["type"].as_str().unwrap_or_default() {
-            "response.created" => {
-                self.running.insert(id.to_owned());
-                let is_one = self.running.len() == 1;
-                keep(is_one, "one response runs at a time", &event.to_string());
-            }
-            "response.done" => {
-                self.running.remove(id);
-            }
-            "response.output_audio.delta" => {
-                let item_id = event["item_id"].as_str().unwrap_or_default();
-                let bytes = event["delta"].as_str().map_or(0, |text| text.len() / 4 * 3);
-                // The calls of this stage are at 24 kHz; a text rounds up to whole groups.
-                let ms = (bytes as u64).div_ceil(48);
-                *self.received_ms.entry(item_id.to_owned()).or_default() += ms;
-            }
+        let name = event["type"].as_str().unwrap_or_default();
+        match name {
+            "response.created" | "response.done" => self.responds(name, event),
+            "session.created" | "session.updated" => self.agrees(event),
+            "response.output_audio.delta" => self.receives(event),
             "playout.cut" => {
                 let is_less = event["heard_ms"].as_u64() <= event["received_ms"].as_u64();
                 keep(is_less, "what was heard was received", &event.to_string());
             }
+            "tool.call" => {
+                let call_id = event["call_id"].as_str().unwrap_or_default();
+                let is_first = self.called.insert(call_id.to_owned());
+                keep(is_first, "a tool runs once", &event.to_string());
+            }
+            "session.lost" | "session.recovered" | "session.rolled" => self.changes(name, event),
             _ => {}
         }
     }
 
+    fn responds(&mut self, name: &str, event: &Value) {
+        let id = event["response"]["id"].as_str().unwrap_or_default();
+        if name == "response.done" {
+            self.running.remove(id);
+            return;
+        }
+        self.running.insert(id.to_owned());
+        let is_one = self.is_unchecked || self.running.len() == 1;
+        keep(is_one, "one response runs at a time", &event.to_string());
+    }
+
+    /// A loss is followed by one recovery, and there is nothing else to recover from.
+    fn changes(&mut self, name: &str, event: &Value) {
+        let must_be_lost = name == "session.recovered";
+        let holds = self.is_lost == must_be_lost;
+        self.is_lost = name == "session.lost";
+        keep(
+            holds,
+            "a loss has one recovery, and a recovery its loss",
+            &event.to_string(),
+        );
+        let is_quiet = self.is_unchecked || name != "session.lost" || self.running.is_empty();
+        keep(
+            is_quiet,
+            "answers of a lost link are over",
+            &event.to_string(),
+        );
+    }
+
+    fn agrees(&mut self, event: &Value) {
+        let format = &event["session"]["audio"]["output"]["format"];
+        let rate = format["rate"].as_u64();
+        self.bytes_per_ms = match format["type"].as_str() {
+            Some("audio/pcm") => rate.map(|hz| hz * 2 / 1_000),
+            Some(_) => Some(8),
+            None => self.bytes_per_ms,
+        };
+    }
+
+    fn receives(&mut self, event: &Value) {
+        let item_id = event["item_id"].as_str().unwrap_or_default();
+        let bytes = event["delta"].as_str().map_or(0, |text| text.len() / 4 * 3);
+        // A text rounds up to whole groups.
+        let ms = (bytes as u64).div_ceil(self.bytes_per_ms.unwrap_or(48).max(1));
+        let received = self.received_ms.entry((self.link, item_id.to_owned()));
+        *received.or_default() += ms;
+    }
+
+    /// A question of the application is answered.
+    pub(super) fn answered(&self, ticket: Ticket, is_first: bool) {
+        keep(
+            is_first,
+            "a question has one answer",
+            &format!("{ticket:?}"),
+        );
+    }
+
     /// The session ends: so many questions of the application have no answer.
-    pub(super) fn ended(&self, unanswered: usize) {
+    pub(super) fn ended(&mut self, unanswered: usize) {
         keep(unanswered == 0, "each question has its answer", "the end");
+    }
+
+    /// What is done after the end reaches nobody: only sockets may be let go, and whoever asks then
+    /// is answered.
+    pub(super) fn after_end(&self, effect: &Effect) {
+        let is_allowed = matches!(
+            effect,
+            Effect::Abort(_) | Effect::Hangup(_) | Effect::Reply(..) | Effect::Note(_)
+        );
+        keep(
+            is_allowed,
+            "the end is the last of all",
+            &format!("{effect:?}"),
+        );
+    }
+
+    /// Whether a loss is not made good yet.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
     }
 }
 
