@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::commands::REPLACED;
 use super::history::Segment;
 use super::io::{Command, Down, Effect, Effects, Frame, LinkId, Ticket};
 use super::link::Verdict;
@@ -99,7 +100,9 @@ impl Engine {
     fn carry(&mut self, now: Instant, fx: &mut Effects) -> (Owed, Vec<Gone>) {
         let is_awaited = self.responses.is_awaited();
         let (responses, requests) = (&mut self.responses, &mut self.requests);
-        let gone = responses.carry(|event_id| requests.take(event_id));
+        let (gone, dropped) = responses.carry(|event_id| requests.take(event_id));
+        let replaced = || Err(Error::new(Kind::Cancelled, REPLACED));
+        answer(dropped.into_iter().map(|t| (t, replaced())), fx);
         self.carry_commands(now, fx);
         for gone in &gone {
             self.end_response(now, gone, fx);

@@ -15,6 +15,9 @@ use crate::options::WhenBusy;
 use crate::wire::client::ResponseCreate;
 use crate::wire::{ClientEvent, Item, Session};
 
+/// What becomes of a wish that [`WhenBusy::Replace`] overtakes.
+pub(super) const REPLACED: &str = "another wish for a response took its place";
+
 /// An event that is ready to be sent.
 struct Ready {
     event: ClientEvent,
@@ -229,8 +232,7 @@ impl Engine {
                 for id in cancelled {
                     self.cancel(now, id, fx);
                 }
-                let message = "another wish for a response took its place";
-                (dropped, Err(Error::new(Kind::Cancelled, message)))
+                (dropped, Err(Error::new(Kind::Cancelled, REPLACED)))
             }
             Granted::Refused(tickets) => {
                 let message = "a response runs, and this wish would not wait";

@@ -1,6 +1,7 @@
 //! What a link that is lost leaves to the next one.
 
 use super::*;
+use crate::options::WhenBusy;
 
 const NEXT: LinkId = LinkId(2);
 
@@ -26,10 +27,14 @@ impl Bench {
         self.input(Input::Command(Command::Json(event.to_string()), None));
     }
 
+    fn lose(&mut self) -> Effects {
+        let down = Down::Failed(Error::new(Kind::Lost, "reset"));
+        self.input(Input::LinkDown(LINK, down, Unsent::default()))
+    }
+
     /// The link is lost; what is sent over the next one.
     fn relinked(&mut self) -> Vec<Value> {
-        let down = Down::Failed(Error::new(Kind::Lost, "reset"));
-        self.input(Input::LinkDown(LINK, down, Unsent::default()));
+        self.lose();
         self.input(Input::Timeout);
         self.input(Input::LinkUp(NEXT));
         let greeting = json!({"type": "session.created", "session": {"id": "t"}});
@@ -73,4 +78,70 @@ fn an_item_of_another_kind_does_not_prove_that_one_of_the_application_is_there()
         let frames = bench.relinked();
         assert_eq!(texts(&frames), ["I am Anna."], "{item}");
     }
+}
+
+#[test]
+fn who_waits_for_a_wish_that_was_replaced_is_answered_when_the_link_goes() {
+    let mut bench = Bench::lasting();
+    for (ticket, policy) in [
+        (1, WhenBusy::Merge),
+        (2, WhenBusy::Merge),
+        (3, WhenBusy::Replace),
+    ] {
+        bench.input(Input::Command(
+            Command::Respond(None, policy),
+            Some(Ticket(ticket)),
+        ));
+    }
+    let fx = bench.lose();
+    for ticket in [1, 2] {
+        let answer = reply(&fx, ticket).expect("answered").clone();
+        assert_eq!(answer.expect_err("replaced").kind(), Kind::Cancelled);
+    }
+    assert!(reply(&fx, 3).is_none(), "the new link is asked for it");
+}
+
+#[test]
+fn who_closes_while_a_dead_link_is_dropped_gets_the_end() {
+    let mut bench = Bench::lasting();
+    for _ in ["the ping", "its answer"] {
+        bench.now = bench.engine.deadline().expect("armed");
+        bench.input(Input::Timeout);
+    }
+    bench.input(Input::Close { grace_ms: 500 });
+    let fx = bench.dropped();
+    assert!(end(&fx).expected);
+}
+
+#[test]
+fn a_server_that_ends_each_session_at_once_is_not_followed_by_plan() {
+    let mut bench = Bench::lasting();
+    let mut link = LINK;
+    let mut ended = false;
+    for _ in 0..100 {
+        bench.now += Duration::from_millis(160);
+        let error = json!({"type": "error", "error": {"code": "session_expired", "message": ""}});
+        bench.input(Input::Text(link, error.to_string().into()));
+        let down = Down::Closed {
+            code: 1001,
+            reason: String::new(),
+        };
+        let mut fx = bench.input(Input::LinkDown(link, down, Unsent::default()));
+        while !fx
+            .iter()
+            .any(|e| matches!(e, Effect::Dial(_) | Effect::End(_)))
+        {
+            bench.now = bench.engine.deadline().expect("armed");
+            fx = bench.input(Input::Timeout);
+        }
+        ended = fx.iter().any(|e| matches!(e, Effect::End(_)));
+        if ended {
+            break;
+        }
+        link = LinkId(link.0 + 1);
+        bench.input(Input::LinkUp(link));
+        let greeting = json!({"type": "session.created", "session": {"id": "t"}});
+        bench.input(Input::Text(link, greeting.to_string().into()));
+    }
+    assert!(ended, "the budget of the outage ends it");
 }
