@@ -64,7 +64,7 @@ use change::Owed;
 use config::Config;
 use halves::Halves;
 use history::History;
-use io::{Effect, Effects, Frame, Input, Ticket};
+use io::{Down, Effect, Effects, Frame, Input, Ticket};
 use link::{Asked, Link, Verdict};
 use liveness::{Alive, Liveness};
 use overlap::Overlap;
@@ -326,8 +326,13 @@ impl Engine {
             Some(Alive::Ping) => fx.push(Effect::Send(id, Frame::Ping)),
             Some(Alive::Gone) => {
                 let message = "nothing came over the connection, not even the answer to a ping";
-                self.link.abort(Asked::Us(Error::new(Kind::Lost, message)));
+                let error = Error::new(Kind::Lost, message);
                 fx.push(Effect::Abort(id));
+                if self.rollover.may_recover(&error) {
+                    // Nothing that comes up until the drop is reported may go to a dead link.
+                    return self.down(now, &Down::Failed(error), Unsent::default(), fx);
+                }
+                self.link.abort(Asked::Us(error));
             }
             None => {}
         }

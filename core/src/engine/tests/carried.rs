@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::options::WhenBusy;
+use crate::options::tool::Tool;
 
 const NEXT: LinkId = LinkId(2);
 
@@ -102,15 +103,45 @@ fn who_waits_for_a_wish_that_was_replaced_is_answered_when_the_link_goes() {
 }
 
 #[test]
-fn who_closes_while_a_dead_link_is_dropped_gets_the_end() {
+fn who_closes_when_a_dead_link_is_dropped_gets_the_end() {
     let mut bench = Bench::lasting();
     for _ in ["the ping", "its answer"] {
         bench.now = bench.engine.deadline().expect("armed");
         bench.input(Input::Timeout);
     }
-    bench.input(Input::Close { grace_ms: 500 });
-    let fx = bench.dropped();
+    let fx = bench.input(Input::Close { grace_ms: 500 });
     assert!(end(&fx).expected);
+    assert!(bench.dropped().is_empty(), "the report says nothing new");
+}
+
+#[test]
+fn a_tool_that_takes_too_long_in_an_outage_is_told_to_the_next_link_with_its_call() {
+    let mut bench = Bench::lasting();
+    let tool = Tool {
+        timeout_ms: 3_000,
+        overdue_ms: 0,
+        ..Tool::new("n")
+    };
+    bench.input(Input::Command(Command::Register(tool), None));
+    let item = json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n",
+        "arguments": "{}", "status": "completed"});
+    bench.server(json!({"type": "response.output_item.done", "response_id": "r", "item": item}));
+    bench.lose();
+    bench.now += Duration::from_secs(4);
+    let fx = bench.input(Input::Timeout);
+    assert!(sent(&fx).is_empty(), "there is no link");
+    bench.input(Input::LinkUp(NEXT));
+    let greeting = json!({"type": "session.created", "session": {"id": "t"}});
+    let frames = sent(&bench.input(Input::Text(NEXT, greeting.to_string().into())));
+    let kinds: Vec<_> = frames.iter().map(|f| f["item"]["type"].as_str()).collect();
+    let pair = [Some("function_call"), Some("function_call_output")];
+    assert_eq!(
+        kinds
+            .iter()
+            .filter(|kind| kind.is_some())
+            .collect::<Vec<_>>(),
+        pair.iter().collect::<Vec<_>>()
+    );
 }
 
 #[test]
