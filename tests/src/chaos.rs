@@ -96,7 +96,8 @@ fn outcome(text: &str, head_lines: usize, common: &Common, rule: Option<Rule>) -
     let profile = flow.profiles[0].clone();
     let played = catch_unwind(AssertUnwindSafe(|| {
         let sim = Sim::new(&flow, &profile).expect("a script that is understood");
-        let mut sim = sim.with_rules(Rules::with(rule));
+        let rules = Rules::with(rule).with_repetitions(text.contains("duplicate"));
+        let mut sim = sim.with_rules(rules);
         run(&flow, &profile, common, &mut sim, Options::default()).verdict
     }));
     match played {

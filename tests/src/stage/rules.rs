@@ -20,6 +20,16 @@ pub struct Rules {
     answered: HashSet<(u32, String)>,
     /// Function calls that the application was asked to run.
     called: HashSet<String>,
+    /// Function calls that a link knows: its server made them, or was told of them.
+    known: HashSet<(u32, String)>,
+    /// Items that the application knows.
+    items: HashSet<String>,
+    /// The server may say a thing twice.
+    is_repetitive: bool,
+    /// Links that are hung up, dropped or lost.
+    gone: HashSet<u32>,
+    /// The link that audio went to last.
+    uplink: u32,
     /// The responses that the application knows to run.
     running: HashSet<String>,
     /// Milliseconds of audio of each item, with the link it came over.
@@ -48,21 +58,38 @@ impl Rules {
         }
     }
 
+    /// The rules for a server that may say a thing twice.
+    #[must_use]
+    pub fn with_repetitions(mut self, is_repetitive: bool) -> Self {
+        self.is_repetitive = is_repetitive;
+        self
+    }
+
     /// A link speaks.
     pub(super) fn hears(&mut self, link: u32) {
         self.link = link;
     }
 
+    /// The client lets go of a link, or knows that it is lost.
+    pub(super) fn lets_go(&mut self, link: u32) {
+        self.gone.insert(link);
+    }
+
+    /// The client sends audio.
+    pub(super) fn speaks(&mut self, link: u32) {
+        let is_there = link >= self.uplink && !self.gone.contains(&link);
+        self.uplink = link;
+        keep(is_there, "audio goes to the link that is there", "audio");
+    }
+
     /// The client sends a frame of control.
     pub(super) fn sent(&mut self, link: u32, text: &str) {
+        let is_there = !self.gone.contains(&link);
+        keep(is_there, "nothing is said to a link that is gone", text);
         let frame: Value = serde_json::from_str(text).unwrap_or_default();
         match frame["type"].as_str().unwrap_or_default() {
             _ if self.is_unchecked => {}
-            "conversation.item.create" if frame["item"]["type"] == "function_call_output" => {
-                let call_id = frame["item"]["call_id"].as_str().unwrap_or_default();
-                let is_first = self.answered.insert((link, call_id.to_owned()));
-                keep(is_first, "a function call has one output", text);
-            }
+            "conversation.item.create" => self.creates(link, &frame["item"], text),
             "response.create" => {
                 let is_free = self.running.is_empty();
                 keep(is_free, "a wish waits for the response that runs", text);
@@ -81,6 +108,24 @@ impl Rules {
         }
     }
 
+    fn creates(&mut self, link: u32, item: &Value, text: &str) {
+        let call_id = item["call_id"].as_str().unwrap_or_default();
+        let call = (link, call_id.to_owned());
+        match item["type"].as_str().unwrap_or_default() {
+            "function_call" => {
+                let is_news = self.known.insert(call);
+                keep(is_news, "a link is told of a call once", text);
+            }
+            "function_call_output" => {
+                let is_known = self.known.contains(&call);
+                keep(is_known, "a call and its output are never parted", text);
+                let is_first = self.answered.insert(call);
+                keep(is_first, "a function call has one output", text);
+            }
+            _ => {}
+        }
+    }
+
     /// The application is told an event.
     pub(super) fn told(&mut self, event: &Value) {
         let name = event["type"].as_str().unwrap_or_default();
@@ -96,6 +141,13 @@ impl Rules {
                 let call_id = event["call_id"].as_str().unwrap_or_default();
                 let is_first = self.called.insert(call_id.to_owned());
                 keep(is_first, "a tool runs once", &event.to_string());
+                self.known.insert((self.link, call_id.to_owned()));
+            }
+            "conversation.item.added" => {
+                let item_id = event["item"]["id"].as_str().unwrap_or_default();
+                let is_news = self.items.insert(item_id.to_owned());
+                let holds = is_news || self.is_repetitive || self.is_unchecked;
+                keep(holds, "an item is told once", &event.to_string());
             }
             "session.lost" | "session.recovered" | "session.rolled" => self.changes(name, event),
             _ => {}
@@ -121,6 +173,14 @@ impl Rules {
         keep(
             holds,
             "a loss has one recovery, and a recovery its loss",
+            &event.to_string(),
+        );
+        // What is kept of an outage is more than so long.
+        let is_short = event["gap_ms"].as_u64().is_some_and(|ms| ms < 4_900);
+        let is_whole = !is_short || event["lost_ms"] == 0;
+        keep(
+            is_whole,
+            "a short outage loses no audio",
             &event.to_string(),
         );
         let is_quiet = self.is_unchecked || name != "session.lost" || self.running.is_empty();

@@ -278,6 +278,7 @@ impl Sim {
                     }
                     Frame::Ping => return self.send_up(link, Up::Ping),
                     Frame::Audio(pcm, _) => {
+                        self.rules.iter_mut().for_each(|rules| rules.speaks(link.0));
                         let mut text = String::new();
                         self.dialect.encode_append(&pcm, &mut text);
                         text
@@ -285,8 +286,16 @@ impl Sim {
                 };
                 self.send_up(link, Up::Text(text));
             }
-            Effect::Hangup(link) => self.send_up(link, Up::Close),
+            Effect::Hangup(link) => {
+                self.rules
+                    .iter_mut()
+                    .for_each(|rules| rules.lets_go(link.0));
+                self.send_up(link, Up::Close);
+            }
             Effect::Abort(link) => {
+                self.rules
+                    .iter_mut()
+                    .for_each(|rules| rules.lets_go(link.0));
                 self.send_up(link, Up::Gone);
                 if let Some(at) = self.find(link) {
                     self.lines[at].abort(self.now + self.latency);
@@ -551,6 +560,9 @@ impl Sim {
             Downward::Binary(bytes) => Input::Binary(link, bytes),
             Downward::Down(down) => {
                 self.lines.remove(at);
+                self.rules
+                    .iter_mut()
+                    .for_each(|rules| rules.lets_go(link.0));
                 Input::LinkDown(link, down, Unsent::default())
             }
         };
