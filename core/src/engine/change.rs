@@ -151,6 +151,8 @@ impl Engine {
                     self.history.remove(&e.item_id);
                     self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx);
                 }
+                // Its output brings the call along.
+                ClientEvent::ItemCreate(ref create) if self.is_call(&create.item) => {}
                 ClientEvent::ItemCreate(mut create) => {
                     self.tools.reopened(&create.item);
                     create.previous_item_id = None;
@@ -160,6 +162,12 @@ impl Engine {
             }
         }
         self.held.put_back(commands);
+    }
+
+    /// Whether an item is a call that the session knows.
+    fn is_call(&self, item: &Item) -> bool {
+        let call_id = item.call_id.as_deref().unwrap_or_default();
+        item.kind == "function_call" && self.tools.knows(call_id)
     }
 
     /// Tells that nothing more comes of a response.

@@ -353,7 +353,7 @@ impl Engine {
         fx: &mut Effects,
     ) {
         match event {
-            ClientEvent::SessionUpdate(update) => self.config.sent(&update.session),
+            ClientEvent::SessionUpdate(update) => self.config.sent(event_id, &update.session),
             ClientEvent::BufferCommit(_) | ClientEvent::BufferClear(_) => {
                 match event {
                     ClientEvent::BufferCommit(_) => self.overlap.commit(event_id),

@@ -13,8 +13,8 @@ pub(super) struct Config {
     acknowledged: Session,
     /// What was asked for and acknowledged, as one patch.
     agreed: Session,
-    /// What was asked for and not answered yet, oldest first.
-    waiting: VecDeque<Session>,
+    /// What was asked for and not answered yet, by its event, oldest first.
+    waiting: VecDeque<(String, Session)>,
     /// Whether what is acknowledged was told by an answer, and once only.
     may_be_repeated: bool,
 }
@@ -43,12 +43,12 @@ impl Config {
         }
     }
 
-    pub(super) fn sent(&mut self, patch: &Session) {
+    pub(super) fn sent(&mut self, event_id: &str, patch: &Session) {
         self.wanted.merge(patch);
         if self.waiting.len() == WAITING_MOST {
             self.waiting.pop_front();
         }
-        self.waiting.push_back(patch.clone());
+        self.waiting.push_back((event_id.to_owned(), patch.clone()));
     }
 
     /// What was in doubt was the answer.
@@ -57,7 +57,7 @@ impl Config {
     }
 
     fn agree(&mut self) {
-        if let Some(patch) = self.waiting.pop_front() {
+        if let Some((_, patch)) = self.waiting.pop_front() {
             self.agreed.merge(&patch);
         }
     }
@@ -67,9 +67,16 @@ impl Config {
         &self.agreed
     }
 
-    pub(super) fn refused(&mut self) {
-        self.waiting.pop_front();
+    /// The server refused an event: if it was an update, none that follows answers it.
+    pub(super) fn refused(&mut self, event_id: &str) {
+        let Some(at) = self.waiting.iter().position(|(id, _)| id == event_id) else {
+            return;
+        };
+        self.waiting.remove(at);
         self.wanted = self.acknowledged.clone();
+        for (_, patch) in &self.waiting {
+            self.wanted.merge(patch);
+        }
     }
 
     pub(super) fn greeted(&mut self, session: &Session) {
@@ -95,7 +102,7 @@ impl Config {
     /// An update that changes nothing looks the same and is answered; a server that took nothing of
     /// an update over does so, too, but it is not known to tell anything three times.
     fn is_repetition(&self) -> bool {
-        let Some(next) = self.waiting.front() else {
+        let Some((_, next)) = self.waiting.front() else {
             return true;
         };
         let mut changed = self.acknowledged.clone();
@@ -189,7 +196,10 @@ mod tests {
         let dialect = Dialect::named("yandex").expect("built in");
         let mut config = Config::default();
         assert_eq!(config.output_format(&dialect).rate_hz(), 44_100);
-        config.sent(&Session::new().output_format(Format::Pcm16 { rate_hz: 8_000 }));
+        config.sent(
+            "e",
+            &Session::new().output_format(Format::Pcm16 { rate_hz: 8_000 }),
+        );
         config.greeted(&Session::new().output_format(Format::PCM16_24K));
         assert_eq!(config.output_format(&dialect).rate_hz(), 24_000);
         let echo = Session::new().set(
@@ -209,7 +219,7 @@ mod tests {
         ] {
             let dialect = Dialect::named(name).expect("built in");
             let mut config = Config::default();
-            config.sent(&session);
+            config.sent("e", &session);
             assert_eq!(config.updated(&session, &dialect), Acknowledged::News);
             assert_eq!(config.updated(&session, &dialect), second);
         }
@@ -225,9 +235,9 @@ mod tests {
             Session::new().voice("marina"),
             Session::new().voice("ermil"),
         );
-        config.sent(&first);
+        config.sent("e", &first);
         assert_eq!(config.updated(&first, &dialect), News);
-        config.sent(&second);
+        config.sent("e", &second);
         let told = [&first, &first, &second, &second].map(|s| config.updated(s, &dialect));
         // Twice is known; a third one is the answer of a server that took nothing over.
         assert_eq!(told, [Doubtful, News, News, Repeated]);
@@ -240,7 +250,7 @@ mod tests {
         let same = Session::new().voice("marina");
         config.greeted(&same);
         for _ in 0..2 {
-            config.sent(&same);
+            config.sent("e", &same);
             assert_eq!(config.updated(&same, &dialect), Acknowledged::News);
         }
     }
@@ -251,7 +261,19 @@ mod tests {
         let mut config = Config::default();
         let greeting = Session::new().voice("marina");
         config.greeted(&greeting);
-        config.sent(&Session::new().voice("ermil"));
+        config.sent("e", &Session::new().voice("ermil"));
         assert_eq!(config.updated(&greeting, &dialect), Acknowledged::News);
+    }
+
+    #[test]
+    fn an_answer_after_a_refusal_is_for_the_next_update() {
+        let dialect = Dialect::named("openai").expect("built in");
+        let mut config = Config::default();
+        config.sent("a", &Session::new().voice("ermil"));
+        config.sent("b", &Session::new().instructions("Be brief."));
+        config.refused("a");
+        let session = Session::new().voice("alloy").instructions("Be brief.");
+        config.updated(&session, &dialect);
+        assert_eq!(*config.agreed(), Session::new().instructions("Be brief."));
     }
 }

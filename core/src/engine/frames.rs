@@ -300,9 +300,7 @@ impl Engine {
         self.unproven.refused(culprit);
         let error = Error::new(Kind::Server, e.error.message.as_str())
             .with_provider(link::provider(&e.error));
-        if self.first_update.as_deref() == Some(culprit) {
-            self.config.refused();
-        }
+        self.config.refused(culprit);
         let mut failed: Vec<Answer> = also.into_iter().map(|t| (t, Err(error.clone()))).collect();
         failed.extend(self.requests.failed(culprit, &error));
         failed

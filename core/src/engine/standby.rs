@@ -148,7 +148,7 @@ impl Engine {
         });
         match dialect.encode_client(&update, Some(&event_id)) {
             Ok(frame) => {
-                standby.config.sent(&agreed);
+                standby.config.sent(&event_id, &agreed);
                 standby.first_update = Some(event_id);
                 fx.push(Effect::Send(id, Frame::Text(frame)));
             }

@@ -44,9 +44,17 @@ impl Bench {
 }
 
 fn texts(frames: &[Value]) -> Vec<&str> {
-    let text = |frame: &Value| frame["item"]["content"][0]["text"].is_string();
-    let said = frames.iter().filter(|frame| text(frame));
-    said.map(|frame| frame["item"]["content"][0]["text"].as_str().expect("text"))
+    frames
+        .iter()
+        .filter_map(|frame| frame.pointer("/item/content/0/text")?.as_str())
+        .collect()
+}
+
+/// The items among frames.
+fn kinds(frames: &[Value]) -> Vec<&str> {
+    frames
+        .iter()
+        .filter_map(|frame| frame.pointer("/item/type")?.as_str())
         .collect()
 }
 
@@ -133,15 +141,7 @@ fn a_tool_that_takes_too_long_in_an_outage_is_told_to_the_next_link_with_its_cal
     bench.input(Input::LinkUp(NEXT));
     let greeting = json!({"type": "session.created", "session": {"id": "t"}});
     let frames = sent(&bench.input(Input::Text(NEXT, greeting.to_string().into())));
-    let kinds: Vec<_> = frames.iter().map(|f| f["item"]["type"].as_str()).collect();
-    let pair = [Some("function_call"), Some("function_call_output")];
-    assert_eq!(
-        kinds
-            .iter()
-            .filter(|kind| kind.is_some())
-            .collect::<Vec<_>>(),
-        pair.iter().collect::<Vec<_>>()
-    );
+    assert_eq!(kinds(&frames), ["function_call", "function_call_output"]);
 }
 
 #[test]
@@ -175,4 +175,28 @@ fn a_server_that_ends_each_session_at_once_is_not_followed_by_plan() {
         bench.input(Input::Text(link, greeting.to_string().into()));
     }
     assert!(ended, "the budget of the outage ends it");
+}
+
+#[test]
+fn a_call_that_two_links_were_lost_with_is_told_to_the_third_once() {
+    let mut bench = Bench::lasting();
+    bench.input(Input::Command(Command::Register(Tool::new("n")), None));
+    let item = json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n",
+        "arguments": "{}", "status": "completed"});
+    bench.server(json!({"type": "response.output_item.done", "response_id": "r", "item": item}));
+    bench.relinked();
+    let output = Ok("{}".to_owned());
+    let call_id = "c".to_owned();
+    bench.input(Input::Command(
+        Command::ToolResult { call_id, output },
+        None,
+    ));
+    let down = Down::Failed(Error::new(Kind::Lost, "reset"));
+    bench.input(Input::LinkDown(NEXT, down, Unsent::default()));
+    bench.now = bench.engine.deadline().expect("armed");
+    bench.input(Input::Timeout);
+    bench.input(Input::LinkUp(LinkId(3)));
+    let greeting = json!({"type": "session.created", "session": {"id": "u"}});
+    let frames = sent(&bench.input(Input::Text(LinkId(3), greeting.to_string().into())));
+    assert_eq!(kinds(&frames), ["function_call", "function_call_output"]);
 }
