@@ -355,14 +355,20 @@ fn step(random: &mut Seeded, has_port: bool) -> String {
 
 fn sent(random: &mut Seeded) -> String {
     match random.upto(8) {
-        0..3 => concat!(
-            r#"> conversation.item.create {item:{type:"message", role:"user", "#,
-            r#"content:[{type:"input_text", text:"Some words."}]}}"#
-        )
-        .to_owned(),
+        // In words that are said only once, so that they can be found again.
+        0..3 => format!(
+            concat!(
+                r#"> conversation.item.create {{item:{{type:"message", role:"user", "#,
+                r#"content:[{{type:"input_text", text:"Some words, {}."}}]}}}}"#
+            ),
+            random.upto(1_000_000)
+        ),
         3 => "> response.create {}".to_owned(),
         4 => "> response.cancel {}".to_owned(),
-        5 => r#"> session.update {session:{instructions:"Be brief."}}"#.to_owned(),
+        5 => format!(
+            r#"> session.update {{session:{{instructions:"Be brief, {}."}}}}"#,
+            random.upto(1_000_000)
+        ),
         6 => random
             .one(&[
                 "> input_audio_buffer.clear {}",

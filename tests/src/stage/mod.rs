@@ -6,6 +6,7 @@ pub mod hostile;
 mod line;
 pub mod rules;
 pub mod sim;
+mod wanted;
 pub mod ws;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use talkwire_core::engine::io::{Effect, Ticket};
 
+use super::wanted::Wanted;
+
 /// A rule of a test: what is wrong about a frame that the client sends, if anything is.
 pub type Rule = fn(&Value) -> Option<&'static str>;
 
@@ -30,6 +32,9 @@ pub struct Rules {
     gone: HashSet<u32>,
     /// The link that audio went to last.
     uplink: u32,
+    wanted: Wanted,
+    /// The link that was hung up last.
+    hung_up: u32,
     /// The responses that the application knows to run.
     running: HashSet<String>,
     /// Milliseconds of audio of each item, with the link it came over.
@@ -70,6 +75,19 @@ impl Rules {
         self.link = link;
     }
 
+    /// The application sends an event.
+    pub(super) fn wants(&mut self, json: &str) {
+        if !self.is_unchecked {
+            self.wanted.add(json);
+        }
+    }
+
+    /// The client hangs a link up.
+    pub(super) fn hangs_up(&mut self, link: u32) {
+        self.hung_up = link;
+        self.lets_go(link);
+    }
+
     /// The client lets go of a link, or knows that it is lost.
     pub(super) fn lets_go(&mut self, link: u32) {
         self.gone.insert(link);
@@ -87,6 +105,7 @@ impl Rules {
         let is_there = !self.gone.contains(&link);
         keep(is_there, "nothing is said to a link that is gone", text);
         let frame: Value = serde_json::from_str(text).unwrap_or_default();
+        self.wanted.sent(link, &frame, text);
         match frame["type"].as_str().unwrap_or_default() {
             _ if self.is_unchecked => {}
             "conversation.item.create" => self.creates(link, &frame["item"], text),
@@ -137,6 +156,7 @@ impl Rules {
                 let is_less = event["heard_ms"].as_u64() <= event["received_ms"].as_u64();
                 keep(is_less, "what was heard was received", &event.to_string());
             }
+            "error" => self.wanted.refused(&event["error"]),
             "tool.call" => {
                 let call_id = event["call_id"].as_str().unwrap_or_default();
                 let is_first = self.called.insert(call_id.to_owned());
@@ -220,8 +240,11 @@ impl Rules {
     }
 
     /// The session ends: so many questions of the application have no answer.
-    pub(super) fn ended(&mut self, unanswered: usize) {
+    pub(super) fn ended(&mut self, unanswered: usize, is_all_said: bool) {
         keep(unanswered == 0, "each question has its answer", "the end");
+        if is_all_said && !self.is_lost {
+            self.wanted.check(self.hung_up);
+        }
     }
 
     /// What is done after the end reaches nobody: only sockets may be let go, and whoever asks then
@@ -244,6 +267,6 @@ impl Rules {
     }
 }
 
-fn keep(holds: bool, rule: &str, by: &str) {
+pub(super) fn keep(holds: bool, rule: &str, by: &str) {
     assert!(holds, "broken rule: {rule}, by {by}");
 }

@@ -289,7 +289,7 @@ impl Sim {
             Effect::Hangup(link) => {
                 self.rules
                     .iter_mut()
-                    .for_each(|rules| rules.lets_go(link.0));
+                    .for_each(|rules| rules.hangs_up(link.0));
                 self.send_up(link, Up::Close);
             }
             Effect::Abort(link) => {
@@ -311,9 +311,11 @@ impl Sim {
             }
             Effect::End(it) => {
                 let unanswered = self.asked.len();
+                // What was not said by then is told as such.
+                let is_all_said = it.expected && it.unsent.commands == 0;
                 self.rules
                     .iter_mut()
-                    .for_each(|rules| rules.ended(unanswered));
+                    .for_each(|rules| rules.ended(unanswered, is_all_said));
                 self.is_over = true;
                 self.seen.push_back(Seen::End(end(&it)));
             }
@@ -630,6 +632,7 @@ impl Stage for Sim {
     }
 
     fn send(&mut self, json: &str) -> Result<(), StageError> {
+        self.rules.iter_mut().for_each(|rules| rules.wants(json));
         let command = if is_event(json) {
             Command::Json
         } else {
