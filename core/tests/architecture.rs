@@ -563,8 +563,8 @@ fn rust_files(place: &str) -> Vec<(String, Source)> {
                 .expect("below the root")
                 .display()
                 .to_string();
-            // A file of tests only is declared under #[cfg(test)] by its parent.
-            if !name.ends_with("/tests.rs") {
+            // A file of tests only is declared under #[cfg(test)] by its parent, or by one that is.
+            if !name.ends_with("/tests.rs") && !name.contains("/tests/") {
                 files.push((name, Source::new(&text)));
             }
         }

@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use talkwire_core::dialect::check::Check;
+
 use crate::flow::names::SERVER_EVENTS;
 use crate::flow::{Common, Options, Verdict, parse_flows, run};
 use crate::stage::rules::{Rule, Rules};
@@ -94,7 +96,8 @@ fn outcome(text: &str, head_lines: usize, common: &Common, rule: Option<Rule>) -
     let profile = flow.profiles[0].clone();
     let played = catch_unwind(AssertUnwindSafe(|| {
         let sim = Sim::new(&flow, &profile).expect("a script that is understood");
-        let mut sim = sim.with_rules(Rules::with(rule));
+        let rules = Rules::with(rule).with_repetitions(text.contains("duplicate"));
+        let mut sim = sim.with_rules(rules);
         run(&flow, &profile, common, &mut sim, Options::default()).verdict
     }));
     match played {
@@ -143,9 +146,10 @@ impl Story {
         let mut size = self.steps.len() / 2;
         while size > 0 {
             let mut at = FIXED_STEPS;
-            while at < self.steps.len() {
+            while at + LAST_STEPS < self.steps.len() {
                 let mut less = self.clone();
-                less.steps.drain(at..(at + size).min(self.steps.len()));
+                let end = (at + size).min(self.steps.len() - LAST_STEPS);
+                less.steps.drain(at..end);
                 match self::kind(&less.outcome(common, rule)) == kind {
                     true => self = less,
                     false => at += size,
@@ -176,6 +180,9 @@ fn kind(outcome: &Outcome) -> Option<String> {
 /// Steps that every story has: all events are expected, and the session is opened.
 const FIXED_STEPS: usize = 2;
 
+/// It is closed, and there is one end; or that came by itself.
+const LAST_STEPS: usize = 2;
+
 const WORDS: &str = "One two three four five six seven eight nine ten eleven twelve thirteen.";
 
 impl Story {
@@ -186,18 +193,51 @@ impl Story {
             "flow {}: Chaos of seed {seed}\nprofiles: {profile}\nprologue: none\n",
             seed + 1
         );
-        let _ = writeln!(head, "call: {}", call(&mut random));
+        // Who has no media port owns the queue, and tells by marks what was heard.
+        let has_port = random.upto(4) > 0;
+        let _ = writeln!(head, "{}", options(&mut random, has_port));
         let pacing = random.one(&["realtime", "realtime", "instant"]);
-        let _ = writeln!(head, "config: {{pacing:\"{pacing}\"}}");
+        let lifetime = match random.upto(3) {
+            0 => format!(", lifetime_ms:{}", 6_000 + random.ms(20_000)),
+            _ => String::new(),
+        };
+        let _ = writeln!(head, "config: {{pacing:\"{pacing}\"{lifetime}}}");
         head.push_str(&server(&mut random));
         let mut steps = vec![
             format!("~* {}", SERVER_EVENTS.join(" | ")),
             "% open".to_owned(),
         ];
         for _ in 0..6 + random.upto(20) {
-            steps.push(step(&mut random));
+            steps.push(step(&mut random, has_port));
         }
+        // Nobody waits for silence: a server that cuts every answer is asked for the rest for ever.
+        steps.extend([
+            "% close".to_owned(),
+            "% expect-end {expected:true}".to_owned(),
+        ]);
         Self { head, steps }
+    }
+}
+
+fn options(random: &mut Seeded, has_port: bool) -> String {
+    let recovery = random.one(&[
+        "{}",
+        "{}",
+        "{}",
+        r#"{"answer": "silent"}"#,
+        r#"{"budget_ms": 3000}"#,
+        r#"{"budget_ms": 0}"#,
+    ]);
+    let rollover = random.one(&["{}", "{}", "{}", r#"{"enabled": false}"#]);
+    let call = call(random);
+    let lasting = format!(r#""recovery": {recovery}, "rollover": {rollover}"#);
+    match has_port {
+        true => format!("call: {{{lasting}, {call}}}"),
+        false => {
+            let waived = Check::ALL.iter().map(|check| check.name());
+            let waived: Vec<_> = waived.filter(|name| *name != "turn").collect();
+            format!("options: {{\"waive\": {waived:?}, {lasting}, {call}}}")
+        }
     }
 }
 
@@ -210,13 +250,13 @@ fn call(random: &mut Seeded) -> String {
     let silence = random.one(&["0", "0", "4000"]);
     let agent = random.one(&["20000", "2000"]);
     format!(
-        r#"{{"session": {{"output_modalities": ["audio"], "audio": {{
+        r#""session": {{"output_modalities": ["audio"], "audio": {{
   "input": {{"format": {{"type": "audio/pcm", "rate": 24000}},
   "turn_detection": {{"type": "server_vad", "silence_duration_ms": 400{interrupts}}}}},
   "output": {{"format": {{"type": "audio/pcm", "rate": 24000}}}}}}}},
   "barge_in": {{"policy": "{policy}", "confirm": "{confirm}", "resume": "{resume}"}},
   "when_busy": "{busy}", "tools": [{{"name": "f", "timeout_ms": 3000, "overdue_ms": 1000}}],
-  "customer_silence_ms": {silence}, "agent_silence_ms": {agent}}}"#
+  "customer_silence_ms": {silence}, "agent_silence_ms": {agent}"#
     )
 }
 
@@ -245,8 +285,7 @@ fn server(random: &mut Seeded) -> String {
 }
 
 fn fault(random: &mut Seeded) -> String {
-    if random.upto(8) == 0 {
-        // Until links are replaced, a lost one is the end of the session.
+    if random.upto(4) == 0 {
         let what = random.one(&["drop", "{close: 1011}", "expire"]);
         return format!("{{when: {{after_ms: {}}}, do: {what}}}", random.ms(20_000));
     }
@@ -288,8 +327,15 @@ fn fault(random: &mut Seeded) -> String {
     format!("{{when: {{sent: {event}, probability: {probability}}}, do: {what}{every}}}")
 }
 
-fn step(random: &mut Seeded) -> String {
-    match random.upto(20) {
+fn step(random: &mut Seeded, has_port: bool) -> String {
+    match random.upto(24) {
+        20..22 => format!(
+            "% cut {}",
+            random.one(&["kill", "reset", "reset", "black-hole"])
+        ),
+        22 if !has_port => format!("% heard {}ms", random.ms(1_000)),
+        // Time enough to find out that nobody is there.
+        23 => format!("% wait {}ms", random.ms(40_000)),
         0..5 => format!("% speak {}ms", random.ms(1_500)),
         5..8 => format!("% silence {}ms", random.ms(1_200)),
         8..10 => format!("% wait {}ms", random.ms(3_000)),
@@ -301,21 +347,28 @@ fn step(random: &mut Seeded) -> String {
         }
         14 => "% tool \"{}\"".to_owned(),
         15 => "% tool-fails \"it is not there\"".to_owned(),
-        16 => format!("% deaf {}ms", random.ms(800)),
+        16 if has_port => format!("% deaf {}ms", random.ms(800)),
+        16 => format!("% heard {}ms", random.ms(1_000)),
         _ => sent(random),
     }
 }
 
 fn sent(random: &mut Seeded) -> String {
     match random.upto(8) {
-        0..3 => concat!(
-            r#"> conversation.item.create {item:{type:"message", role:"user", "#,
-            r#"content:[{type:"input_text", text:"Some words."}]}}"#
-        )
-        .to_owned(),
+        // In words that are said only once, so that they can be found again.
+        0..3 => format!(
+            concat!(
+                r#"> conversation.item.create {{item:{{type:"message", role:"user", "#,
+                r#"content:[{{type:"input_text", text:"Some words, {}."}}]}}}}"#
+            ),
+            random.upto(1_000_000)
+        ),
         3 => "> response.create {}".to_owned(),
         4 => "> response.cancel {}".to_owned(),
-        5 => r#"> session.update {session:{instructions:"Be brief."}}"#.to_owned(),
+        5 => format!(
+            r#"> session.update {{session:{{instructions:"Be brief, {}."}}}}"#,
+            random.upto(1_000_000)
+        ),
         6 => random
             .one(&[
                 "> input_audio_buffer.clear {}",

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::commands::REPLACED;
 use super::config::Config;
 use super::endpoints::Turn;
 use super::history::Segment;
@@ -69,7 +70,7 @@ impl Engine {
 
     /// Whether the session goes on after an end of its link: where the same may pass, or where another
     /// endpoint may take what this one refuses.
-    fn may_recover(&self, error: &Error) -> bool {
+    pub(super) fn may_recover(&self, error: &Error) -> bool {
         let is_theirs =
             error.who() != Who::App || matches!(error.kind(), Kind::Auth | Kind::NotFound);
         let is_elsewhere = self.endpoints.count() > 1 && is_theirs;
@@ -138,7 +139,9 @@ impl Engine {
     fn carry(&mut self, now: Instant, fx: &mut Effects) -> (Owed, Vec<Gone>) {
         let is_awaited = self.responses.is_awaited();
         let (responses, requests) = (&mut self.responses, &mut self.requests);
-        let gone = responses.carry(|event_id| requests.take(event_id));
+        let (gone, dropped) = responses.carry(|event_id| requests.take(event_id));
+        let replaced = || Err(Error::new(Kind::Cancelled, REPLACED));
+        answer(dropped.into_iter().map(|t| (t, replaced())), fx);
         self.carry_commands(now, fx);
         for gone in &gone {
             self.end_response(now, gone, fx);
@@ -170,7 +173,7 @@ impl Engine {
     /// Events that nothing has proven wait for the new link, with those who wait for them.
     fn carry_commands(&mut self, now: Instant, fx: &mut Effects) {
         let mut commands: Vec<(Command, Option<Ticket>)> = Vec::new();
-        for (event_id, event) in self.unproven.take(now) {
+        for (event_id, event) in self.unproven.take() {
             let ticket = match &event {
                 // It waits with the audio before it.
                 ClientEvent::BufferCommit(_) => continue,
@@ -187,6 +190,8 @@ impl Engine {
                     self.history.remove(&e.item_id);
                     self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx);
                 }
+                // Its output brings the call along.
+                ClientEvent::ItemCreate(ref create) if self.is_call(&create.item) => {}
                 ClientEvent::ItemCreate(mut create) => {
                     self.tools.reopened(&create.item);
                     create.previous_item_id = None;
@@ -196,6 +201,12 @@ impl Engine {
             }
         }
         self.held.put_back(commands);
+    }
+
+    /// Whether an item is a call that the session knows.
+    fn is_call(&self, item: &Item) -> bool {
+        let call_id = item.call_id.as_deref().unwrap_or_default();
+        item.kind == "function_call" && self.tools.knows(call_id)
     }
 
     /// Tells that nothing more comes of a response.

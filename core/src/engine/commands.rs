@@ -15,6 +15,9 @@ use crate::options::WhenBusy;
 use crate::wire::client::ResponseCreate;
 use crate::wire::{ClientEvent, Item, Session};
 
+/// What becomes of a wish that [`WhenBusy::Replace`] overtakes.
+pub(super) const REPLACED: &str = "another wish for a response took its place";
+
 /// An event that is ready to be sent.
 struct Ready {
     event: ClientEvent,
@@ -96,6 +99,9 @@ impl Engine {
         ticket: Option<Ticket>,
         fx: &mut Effects,
     ) -> Result<()> {
+        if !self.link.is_open() && !self.is_wish(&command) {
+            return self.postpone(command, ticket, fx);
+        }
         let when_busy = self.options.when_busy;
         match command {
             Command::Send(ClientEvent::Append(append)) => {
@@ -130,6 +136,49 @@ impl Engine {
             | Command::Played(_)
             | Command::Interrupt(_) => Ok(()),
         }
+    }
+
+    /// What comes up while there is no link: the new one is told of it, or nobody is any more.
+    fn postpone(
+        &mut self,
+        command: Command,
+        ticket: Option<Ticket>,
+        fx: &mut Effects,
+    ) -> Result<()> {
+        let result = match command {
+            // A new link is told of calls with their outputs.
+            Command::Send(ClientEvent::ItemCreate(create)) if self.is_output(&create.item) => {
+                self.tools.answered(&create.item);
+                Ok(Reply::nothing())
+            }
+            // Of the old link's buffer, answers and items nothing is left to take back.
+            Command::Send(
+                ClientEvent::BufferClear(_)
+                | ClientEvent::ResponseCancel(_)
+                | ClientEvent::ItemTruncate(_)
+                | ClientEvent::ItemDelete(_),
+            ) => Ok(Reply::nothing()),
+            _ if self.is_ending() => Err(Error::new(Kind::Closed, "the session is closed")),
+            command => return self.hold(command, ticket, fx),
+        };
+        answer(ticket.map(|ticket| (ticket, result)), fx);
+        Ok(())
+    }
+
+    /// Whether an item is the output of a call that the session knows.
+    fn is_output(&self, item: &Item) -> bool {
+        let call_id = item.call_id.as_deref().unwrap_or_default();
+        item.kind == "function_call_output" && self.tools.knows(call_id)
+    }
+
+    /// Whether a command is a wish for a response, which waits for a link by itself.
+    fn is_wish(&self, command: &Command) -> bool {
+        let is_one = match command {
+            Command::Respond(..) => true,
+            Command::Send(ClientEvent::ResponseCreate(create)) => !is_aside(create),
+            _ => false,
+        };
+        is_one && self.keeps_turns()
     }
 
     fn send_json(
@@ -229,8 +278,7 @@ impl Engine {
                 for id in cancelled {
                     self.cancel(now, id, fx);
                 }
-                let message = "another wish for a response took its place";
-                (dropped, Err(Error::new(Kind::Cancelled, message)))
+                (dropped, Err(Error::new(Kind::Cancelled, REPLACED)))
             }
             Granted::Refused(tickets) => {
                 let message = "a response runs, and this wish would not wait";
@@ -327,7 +375,7 @@ impl Engine {
             _ => {}
         }
         let until = until(now, self.options.reply_timeout_ms);
-        self.unproven.sent(now, event, event_id, until);
+        self.unproven.sent(event, event_id, until);
         let Some(ticket) = ticket else { return };
         answer(self.requests.sent(ticket, event_id, event, until), fx);
     }

@@ -69,7 +69,7 @@ impl Engine {
             return;
         }
         if self.is_replayed(&event) {
-            self.unproven.seen(&event, None);
+            self.unproven.knows(event.item_id().unwrap_or_default());
             return fx.push(Effect::Note(format!("replayed {}", event.name())));
         }
         rewritten |= self.in_call_time(&mut event);

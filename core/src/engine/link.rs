@@ -140,6 +140,8 @@ impl Link {
     pub(super) fn close(&mut self, limit: Instant, asked: Asked) {
         match &mut self.state {
             State::Closing { until, .. } => *until = limit.min(*until),
+            // Who closes wants no other link, whatever this one is dropped for.
+            State::Aborting { asked: reason } if asked == Asked::App => *reason = asked,
             State::Aborting { .. } | State::Closed => {}
             _ => {
                 self.state = State::Closing {

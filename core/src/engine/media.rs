@@ -266,6 +266,10 @@ impl Engine {
 
     /// Nothing can be cut to nothing: an item of which nothing was heard is deleted.
     fn take_back(&mut self, now: Instant, cut: &Cut, is_heard: bool, fx: &mut Effects) {
+        // The next link is told only what was heard.
+        if self.rollover.is_recovering() {
+            return;
+        }
         if self.restored.contains(&cut.item_id) {
             return self.tell_cut(now, cut, fx);
         }

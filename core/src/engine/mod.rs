@@ -68,7 +68,7 @@ use config::Config;
 use endpoints::Endpoints;
 use halves::Halves;
 use history::History;
-use io::{Effect, Effects, Fallback, Frame, Input, Ticket};
+use io::{Down, Effect, Effects, Fallback, Frame, Input, Ticket};
 use link::{Asked, Link, Verdict};
 use liveness::{Alive, Liveness};
 use overlap::Overlap;
@@ -231,9 +231,11 @@ impl Engine {
                 self.liveness.heard(now);
                 self.overlap.heard();
                 self.text(now, &raw, fx);
+                self.unproven.heard(now);
             }
             Input::Pong(id) if self.link.is(id) => {
                 self.overlap.heard();
+                self.unproven.heard(now);
                 if let Some(time) = self.liveness.answered(now) {
                     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
                     self.tell(now, Local::RoundTrip { ms }, fx);
@@ -329,6 +331,7 @@ impl Engine {
         answer(undoubted, fx);
         let (culprits, overdue) = self.requests.overdue(now);
         answer(overdue, fx);
+        culprits.iter().for_each(|id| self.unproven.refused(id));
         let late = culprits.iter().flat_map(|id| self.responses.timed_out(id));
         let mut late: Vec<Ticket> = late.collect();
         late.extend(self.responses.overdue(now));
@@ -355,8 +358,13 @@ impl Engine {
             Some(Alive::Ping) => fx.push(Effect::Send(id, Frame::Ping)),
             Some(Alive::Gone) => {
                 let message = "nothing came over the connection, not even the answer to a ping";
-                self.link.abort(Asked::Us(Error::new(Kind::Lost, message)));
+                let error = Error::new(Kind::Lost, message);
                 fx.push(Effect::Abort(id));
+                if self.may_recover(&error) {
+                    // Nothing that comes up until the drop is reported may go to a dead link.
+                    return self.down(now, &Down::Failed(error), Unsent::default(), fx);
+                }
+                self.link.abort(Asked::Us(error));
             }
             None => {}
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::io::{Reply, Ticket};
 use crate::error::{Error, Kind, Result};
-use crate::wire::{ClientEvent, ServerEvent};
+use crate::wire::{ClientEvent, Item, ServerEvent};
 
 /// The event of the server that proves a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,12 +12,48 @@ pub(super) enum Proof {
     SessionUpdated,
     Committed,
     Cleared,
-    ItemAdded(Option<String>),
+    ItemAdded(String),
+    /// An item that has no id of ours.
+    ItemLike(Likeness),
     Retrieved(String),
     Deleted(String),
     Truncated(String),
     ResponseCreated,
     ResponseDone(Option<String>),
+}
+
+/// What an item that the server adds has in common with the one that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Likeness {
+    kind: String,
+    role: Option<String>,
+    call_id: Option<String>,
+    part: Option<String>,
+}
+
+impl Likeness {
+    fn of(item: &Item) -> Self {
+        Self {
+            kind: item.kind.clone(),
+            role: item.role.clone(),
+            call_id: item.call_id.clone(),
+            part: first_part(item).map(str::to_owned),
+        }
+    }
+
+    /// Whether an item can be it. Items of the model and of turns of the customer come in between.
+    fn is_of(&self, item: &Item) -> bool {
+        let is_part = |ours: &str| first_part(item).is_none_or(|theirs| theirs == ours);
+        self.kind == item.kind
+            && self.role == item.role
+            && self.call_id == item.call_id
+            && self.part.as_deref().is_none_or(is_part)
+    }
+}
+
+fn first_part(item: &Item) -> Option<&str> {
+    let part = item.content.as_ref()?.first()?;
+    Some(part.kind.as_str())
 }
 
 #[derive(Debug)]
@@ -165,7 +201,10 @@ pub(super) fn proof_of(event: &ClientEvent) -> Option<Proof> {
         }
         ClientEvent::BufferCommit(_) => Proof::Committed,
         ClientEvent::BufferClear(_) => Proof::Cleared,
-        ClientEvent::ItemCreate(e) => Proof::ItemAdded(e.item.id.clone()),
+        ClientEvent::ItemCreate(e) => match &e.item.id {
+            Some(id) => Proof::ItemAdded(id.clone()),
+            None => Proof::ItemLike(Likeness::of(&e.item)),
+        },
         ClientEvent::ItemRetrieve(e) => Proof::Retrieved(e.item_id.clone()),
         ClientEvent::ItemDelete(e) => Proof::Deleted(e.item_id.clone()),
         ClientEvent::ItemTruncate(e) => Proof::Truncated(e.item_id.clone()),
@@ -185,12 +224,8 @@ impl Proof {
             (Self::SessionUpdated, ServerEvent::SessionUpdated(_))
             | (Self::Committed, ServerEvent::BufferCommitted(_))
             | (Self::Cleared, ServerEvent::BufferCleared(_)) => true,
-            (Self::ItemAdded(None), ServerEvent::ItemAdded(e)) => {
-                e.item.role.as_deref() != Some("assistant")
-            }
-            (Self::ItemAdded(Some(id)), ServerEvent::ItemAdded(e)) => {
-                e.item.id.as_ref() == Some(id)
-            }
+            (Self::ItemLike(likeness), ServerEvent::ItemAdded(e)) => likeness.is_of(&e.item),
+            (Self::ItemAdded(id), ServerEvent::ItemAdded(e)) => e.item.id.as_ref() == Some(id),
             (Self::Retrieved(id), ServerEvent::ItemRetrieved(e)) => e.item.id.as_ref() == Some(id),
             (Self::Deleted(id), ServerEvent::ItemDeleted(e)) => e.item_id == *id,
             (Self::Truncated(id), ServerEvent::ItemTruncated(e)) => e.item_id == *id,

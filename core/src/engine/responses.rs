@@ -260,14 +260,23 @@ impl Responses {
     }
 
     /// The link is gone: what was asked for waits once more, and what ran is over. `ticket_of` gives
-    /// back who waits for the answer to an event.
-    pub(super) fn carry(&mut self, mut ticket_of: impl FnMut(&str) -> Option<Ticket>) -> Vec<Gone> {
+    /// back who waits for the answer to an event. Returns also who waits for what nobody wants any
+    /// more: it will not begin.
+    pub(super) fn carry(
+        &mut self,
+        mut ticket_of: impl FnMut(&str) -> Option<Ticket>,
+    ) -> (Vec<Gone>, Vec<Ticket>) {
+        let mut dropped = Vec::new();
         for asked in std::mem::take(&mut self.asked).into_iter().rev() {
-            let Some(mut wish) = asked.wish.filter(|_| !asked.is_orphan) else {
+            let Some(mut wish) = asked.wish else {
                 continue;
             };
             if let Some(ticket) = ticket_of(&asked.event_id) {
                 wish.tickets.insert(0, ticket);
+            }
+            if asked.is_orphan {
+                dropped.append(&mut wish.tickets);
+                continue;
             }
             wish.is_refused = false;
             self.waiting.push_front(wish);
@@ -286,7 +295,7 @@ impl Responses {
             id: r.id,
             has_begun: r.has_begun,
         };
-        running.into_iter().map(gone).collect()
+        (running.into_iter().map(gone).collect(), dropped)
     }
 
     /// Those whose response has begun, with its id.

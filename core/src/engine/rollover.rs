@@ -91,6 +91,9 @@ pub(super) struct Rollover {
 /// A link that is lost sooner after an outage was no recovery: that outage goes on.
 const STABLE: Duration = Duration::from_secs(3);
 
+/// No server makes sessions that are meant to live shorter.
+pub(super) const LEAST_LIFE: Duration = Duration::from_secs(2);
+
 /// A change needs this much time at the least.
 const LEAST: Duration = Duration::from_millis(200);
 
@@ -142,10 +145,11 @@ impl Rollover {
         self.age = age.filter(|age| !age.lifetime.is_zero());
     }
 
-    /// The server has called its session too old.
+    /// The server has called its session too old. One that did so at once would do so again: no plan
+    /// helps against that.
     pub(super) fn expired(&mut self, now: Instant) {
-        if let Some(age) = self.age {
-            let lived = now.saturating_duration_since(age.since);
+        let lived = self.age.map(|age| now.saturating_duration_since(age.since));
+        if let Some(lived) = lived.filter(|lived| *lived >= LEAST_LIFE) {
             self.shortest = Some(self.shortest.map_or(lived, |shortest| shortest.min(lived)));
         }
     }

@@ -8,14 +8,11 @@ use super::config::Config;
 use super::io::{Down, Effect, Effects, Frame, LinkId};
 use super::link;
 use super::requests::until;
-use super::rollover::{Age, Due};
+use super::rollover::{Age, Due, LEAST_LIFE};
 use crate::dialect::{Decoded, Dialect};
 use crate::error::{Error, Kind};
 use crate::wire::client::SessionUpdate;
 use crate::wire::{ClientEvent, ServerEvent, Session};
-
-/// No server makes sessions that live shorter.
-const LEAST_LIFE_MS: u64 = 2_000;
 
 impl Engine {
     // ---- age ----------------------------------------------------------------------------------
@@ -36,7 +33,7 @@ impl Engine {
         let now_ms = unix_ms + u64::try_from((now - since).as_millis()).unwrap_or(0);
         let left = at_s.checked_mul(1_000)?.checked_sub(now_ms)?;
         // Less is a clock that is wrong, here or there.
-        (left >= LEAST_LIFE_MS).then(|| Duration::from_millis(left))
+        Some(Duration::from_millis(left)).filter(|left| *left >= LEAST_LIFE)
     }
 
     // ---- the standby link ---------------------------------------------------------------------

@@ -254,4 +254,5 @@ fn a_close_is_said_and_bounded() {
 }
 
 mod calls;
+mod carried;
 mod wishes;

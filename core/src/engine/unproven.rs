@@ -24,15 +24,9 @@ pub(super) struct Unproven {
 const MOST: usize = 256;
 
 impl Unproven {
-    /// Notes an event; one that nothing proves by `until` counts as taken.
-    pub(super) fn sent(
-        &mut self,
-        now: Instant,
-        event: &ClientEvent,
-        event_id: &str,
-        until: Instant,
-    ) {
-        self.sent.retain(|sent| now < sent.until);
+    /// Notes an event; one that nothing has proven when the link says something after `until` counts
+    /// as taken.
+    pub(super) fn sent(&mut self, event: &ClientEvent, event_id: &str, until: Instant) {
         let Some(proof) = proof_of(event) else {
             return;
         };
@@ -47,6 +41,18 @@ impl Unproven {
         });
     }
 
+    /// The link says something: it had the time to prove what is older. One that is silent may have
+    /// been dead all the while.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.sent.retain(|sent| now < sent.until);
+    }
+
+    /// The link knows an item by its id.
+    pub(super) fn knows(&mut self, item_id: &str) {
+        let is_it = |sent: &Sent| sent.proof == Proof::ItemAdded(item_id.to_owned());
+        self.sent.retain(|sent| !is_it(sent));
+    }
+
     /// `granted` is the request that begins a response, if the event tells of one.
     pub(super) fn seen(&mut self, event: &ServerEvent, granted: Option<&str>) {
         let is_proof = |sent: &Sent| match sent.proof {
@@ -58,7 +64,7 @@ impl Unproven {
         }
     }
 
-    /// The server has refused an event.
+    /// The server has refused an event, or whoever waits for its proof does so no longer.
     pub(super) fn refused(&mut self, event_id: &str) {
         self.sent.retain(|sent| sent.event_id != event_id);
     }
@@ -69,8 +75,8 @@ impl Unproven {
     }
 
     /// What waits, with the ids of the events.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<(String, ClientEvent)> {
-        let sent = self.sent.drain(..).filter(|sent| now < sent.until);
+    pub(super) fn take(&mut self) -> Vec<(String, ClientEvent)> {
+        let sent = self.sent.drain(..);
         sent.map(|sent| (sent.event_id, sent.event)).collect()
     }
 }

@@ -42,8 +42,8 @@ pub use ast::{Common, Flow, FlowError, Role};
 pub use normalise::normalise;
 pub use parse::{CONFIG_KEYS, parse_common, parse_flows};
 pub use report::{Failure, Report, Summary, Verdict};
-pub use run::{Options, run};
-pub use stage::{AppAct, End, OpenSpec, Seen, ServerAct, Sound, Stage, StageError};
+pub use run::{Options, moments, run, run_part};
+pub use stage::{AppAct, End, Fault, OpenSpec, Seen, ServerAct, Sound, Stage, StageError};
 
 /// All flows of a directory with what they share.
 #[derive(Clone, Debug)]

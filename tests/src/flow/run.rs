@@ -64,6 +64,39 @@ pub fn run(
     }
 }
 
+/// Plays the first `steps` of a flow and leaves the session as it is then. Returns whether it is
+/// open.
+pub fn run_part(
+    flow: &Flow,
+    profile: &str,
+    common: &Common,
+    stage: &mut dyn Stage,
+    steps: usize,
+) -> Result<bool, Failure> {
+    let mut runner = Runner::new(flow, profile, stage, Options::default());
+    for cue in expand(flow, profile, common).iter().take(steps) {
+        runner
+            .act(cue)
+            .map_err(|reason| runner.failure(cue, reason))?;
+    }
+    Ok(matches!(runner.phase, Phase::Open))
+}
+
+/// After how many steps of a flow something has happened since the moment before, the first of them
+/// being that its session was opened; the end of a session is none.
+pub fn moments(flow: &Flow, profile: &str, common: &Common) -> Vec<usize> {
+    let is_one = |act: &Act| !matches!(act, Act::Assert(_) | Act::Drive(Verb::Mark(_)));
+    let cues = expand(flow, profile, common);
+    let steps = cues.iter().enumerate();
+    let ends = |act: &Act| matches!(act, Act::Drive(Verb::ExpectEnd(_)));
+    steps
+        .take_while(|(_, cue)| !ends(&cue.act))
+        .skip_while(|(_, cue)| !matches!(cue.act, Act::Drive(Verb::Open(_))))
+        .filter(|(_, cue)| is_one(&cue.act))
+        .map(|(at, _)| at + 1)
+        .collect()
+}
+
 struct Runner<'a> {
     flow: &'a Flow,
     profile: &'a str,

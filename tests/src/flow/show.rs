@@ -91,6 +91,8 @@ impl Display for AppAct {
             Self::Tool(Ok(output)) => write!(f, "tool {}", text(output)),
             Self::Tool(Err(why)) => write!(f, "tool-fails {}", text(why)),
             Self::Deaf(ms) => write!(f, "deaf {ms}ms"),
+            Self::Heard(ms) => write!(f, "heard {ms}ms"),
+            Self::Cut(fault) => write!(f, "cut {}", fault.name()),
         }
     }
 }

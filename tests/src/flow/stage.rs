@@ -60,7 +60,7 @@ pub trait Stage {
     }
 }
 
-/// What an application does that is no event of the protocol. What cannot be done at that moment is
+/// What an application, its host or the network does that is no event of the protocol. What cannot be done at that moment is
 /// refused by the session, which is no failure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AppAct {
@@ -72,6 +72,36 @@ pub enum AppAct {
     Tool(Result<String, String>),
     /// The host does not pull for so many milliseconds from now on.
     Deaf(u32),
+    /// A host that owns the queue says that its listener has heard so many milliseconds more of the
+    /// part that came last.
+    Heard(u32),
+    /// Something happens to every connection of the session.
+    Cut(Fault),
+}
+
+/// What happens to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The server closes it with 1011, after all that it has said.
+    Kill,
+    /// It is reset: what is on its way is lost.
+    Reset,
+    /// It stays, and nothing passes in either direction any more.
+    BlackHole,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Kill, Self::Reset, Self::BlackHole];
+
+    /// The word for it in flows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Reset => "reset",
+            Self::BlackHole => "black-hole",
+        }
+    }
 }
 
 /// How to connect. What is `None` is the default of the stage.

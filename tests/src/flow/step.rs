@@ -6,7 +6,7 @@ use super::ast::{
 use super::names::{CLIENT_EVENTS, SERVER_EVENTS};
 use super::pattern::{assertion, expectation, template};
 use super::scan::{Parsed, Scan};
-use super::stage::AppAct;
+use super::stage::{AppAct, Fault};
 use super::statements::Statement;
 
 /// What a statement may refer to.
@@ -199,7 +199,7 @@ const ANY_ROLE: &str = "open, close, expect-end, speak, silence, wait, play, raw
 
 fn verb(scan: &mut Scan<'_>, role: Role) -> Parsed<Verb> {
     let special = match role {
-        Role::Session => "crowd, respond, interrupt, go-on, tool, tool-fails, deaf",
+        Role::Session => "crowd, respond, interrupt, go-on, tool, tool-fails, deaf, heard, cut",
         Role::ClientUnderTest => "app, server-close, drop, binary, no-pong",
     };
     let expected = format!("one of {ANY_ROLE}, {special}");
@@ -259,8 +259,17 @@ fn session_verb(scan: &mut Scan<'_>, name: &str) -> Parsed<Option<Verb>> {
         "tool" => Some(Verb::Do(AppAct::Tool(Ok(scan.string()?)))),
         "tool-fails" => Some(Verb::Do(AppAct::Tool(Err(scan.string()?)))),
         "deaf" => Some(Verb::Do(AppAct::Deaf(scan.millis()?))),
+        "heard" => Some(Verb::Do(AppAct::Heard(scan.millis()?))),
+        "cut" => Some(Verb::Do(AppAct::Cut(fault(scan)?))),
         _ => None,
     })
+}
+
+fn fault(scan: &mut Scan<'_>) -> Parsed<Fault> {
+    let expected = "kill, reset or black-hole";
+    let word = scan.word(expected)?;
+    let named = Fault::ALL.into_iter().find(|fault| fault.name() == word);
+    named.map_or_else(|| scan.fail_with(expected, format!("`{word}`")), Ok)
 }
 
 fn client_verb(scan: &mut Scan<'_>, name: &str) -> Parsed<Option<Verb>> {

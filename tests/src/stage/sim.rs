@@ -11,18 +11,22 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::engine::Engine;
 use talkwire_core::engine::history::Segment;
 use talkwire_core::engine::io::{
-    Command, Down, Effect, Effects, Frame, Input, LinkId, Reply, Ticket,
+    Command, Down, Effect, Effects, Frame, Input, LinkId, Mark, Reply, Ticket,
 };
 use talkwire_core::error::Provider;
+use talkwire_core::options::rollover::Recovery;
 use talkwire_core::wire::ClientEvent;
 use talkwire_core::wire::client::Append;
 use talkwire_core::{Error, Kind, Settings, Unsent};
-use talkwire_server::{Clock, Knock, Peer, PeerEffect, PeerEffects, PeerInput, Plan};
+use talkwire_server::{Clock, Knock, PeerEffect, PeerEffects, PeerInput, Plan};
 
 use super::caller::{Caller, Habits, Recorded};
+use super::line::{Downward, Far, Line, Up};
 use super::rules::Rules;
 use super::{FRAME_MS, Speaker, config, end, input_format, is_event, options, seen};
-use crate::flow::{AppAct, End, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError};
+use crate::flow::{
+    AppAct, End, Fault, Flow, OpenSpec, Role, Seen, ServerAct, Sound, Stage, StageError,
+};
 
 /// One way through the network.
 const LATENCY: Duration = Duration::from_millis(5);
@@ -53,78 +57,23 @@ pub struct Sim {
     asked: HashSet<Ticket>,
     /// Tool calls without an answer.
     calls: VecDeque<String>,
+    recovers: bool,
+    redial: Redial,
+    frames: Option<Vec<(u32, String)>>,
+    /// The part of the agent's audio that came last, and milliseconds of it.
+    sounding: Option<Mark>,
 }
 
-/// A connection, while anything is on its way over it.
-struct Line {
-    link: LinkId,
-    far: Far,
-    up: VecDeque<(Instant, Up)>,
-    down: VecDeque<(Instant, Downward)>,
-    /// What the server sends leaves no earlier.
-    held_until: Option<Instant>,
-    /// How long each frame of the client waits to be read, and until when the next one does.
-    slow_read: Option<(Duration, Instant)>,
-}
-
-/// What is at the other end.
-enum Far {
-    Nothing,
-    Peer(Box<Peer>),
+/// Who answers when a session with a scripted server dials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redial {
+    /// The script.
+    #[default]
     Script,
-}
-
-/// On its way to the server.
-enum Up {
-    Text(String),
-    Ping,
-    Close,
-    Gone,
-}
-
-/// On its way to the client.
-enum Downward {
-    Up,
-    Text(String),
-    Binary(usize),
-    Pong,
-    Down(Down),
-}
-
-impl Line {
-    fn new(link: LinkId) -> Self {
-        Self {
-            link,
-            far: Far::Nothing,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            held_until: None,
-            slow_read: None,
-        }
-    }
-
-    /// When the server reads what the client sent next.
-    fn up_at(&self) -> Option<Instant> {
-        let (at, _) = self.up.front()?;
-        let read_at = self.slow_read.map_or(*at, |(_, read_at)| read_at);
-        Some(read_at.max(*at))
-    }
-
-    fn peer_at(&self) -> Option<Instant> {
-        match &self.far {
-            Far::Peer(peer) => peer.deadline(),
-            Far::Nothing | Far::Script => None,
-        }
-    }
-
-    /// When anything happens on it.
-    fn soonest(&self) -> Option<Instant> {
-        let down = self.down.front().map(|(at, _)| *at);
-        [self.peer_at(), self.up_at(), down]
-            .into_iter()
-            .flatten()
-            .min()
-    }
+    /// The local server.
+    Served,
+    /// Nobody: it is refused for good.
+    Refused,
 }
 
 impl Sim {
@@ -158,6 +107,10 @@ impl Sim {
             is_over: false,
             asked: HashSet::new(),
             calls: VecDeque::new(),
+            recovers: false,
+            redial: Redial::Script,
+            frames: None,
+            sounding: None,
         })
     }
 
@@ -226,11 +179,69 @@ impl Sim {
 
     /// Cuts every connection.
     pub fn cut(&mut self) {
-        for at in 0..self.lines.len() {
-            self.lines[at].down.clear();
-            self.lose(at);
-            self.lines[at].far = Far::Nothing;
+        self.break_links(Fault::Reset);
+    }
+
+    /// Something happens to every connection that there is now.
+    pub fn break_links(&mut self, fault: Fault) {
+        self.script.clear();
+        for line in &mut self.lines {
+            line.break_by(self.now, self.latency, fault);
         }
+    }
+
+    /// A world whose sessions recover even where the flow does not say so.
+    #[must_use]
+    pub fn with_recovery(mut self) -> Self {
+        self.recovers = true;
+        self
+    }
+
+    /// Who answers a scripted flow's session that dials once more: nothing of the script is meant
+    /// for it.
+    pub fn redial(&mut self, redial: Redial) {
+        self.redial = redial;
+    }
+
+    /// Writes down what is sent of control from now on, with its link.
+    pub fn record_frames(&mut self) {
+        self.frames.get_or_insert_default();
+    }
+
+    /// What was sent of control since then.
+    pub fn frames(&self) -> &[(u32, String)] {
+        self.frames.as_deref().unwrap_or_default()
+    }
+
+    /// Asks for an event with a ticket.
+    pub fn ask_event(&mut self, json: &str) -> Ticket {
+        self.wish(Command::Json(json.to_owned()))
+    }
+
+    /// What a question was answered with; nothing while it is not.
+    pub fn answer_to(&self, ticket: Ticket) -> Option<&talkwire_core::Result<Reply>> {
+        let is_it = |(answered, _): &&(Ticket, _)| *answered == ticket;
+        self.replies.iter().find(is_it).map(|(_, result)| result)
+    }
+
+    /// How many questions have no answer yet.
+    pub fn unanswered(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Whether the session is over.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether a loss is not made good yet, as far as the application knows.
+    pub fn is_lost(&self) -> bool {
+        self.rules.as_ref().is_some_and(Rules::is_lost)
+    }
+
+    /// Whether the session takes sound.
+    pub fn is_open(&self) -> bool {
+        self.engine.as_ref().is_some_and(Engine::is_open)
     }
 
     fn input(&mut self, input: Input) {
@@ -246,6 +257,9 @@ impl Sim {
     }
 
     fn effect(&mut self, effect: Effect) {
+        if self.is_over {
+            self.rules.iter().for_each(|rules| rules.after_end(&effect));
+        }
         match effect {
             Effect::Dial(link, _) => {
                 self.lines.push(Line::new(link));
@@ -254,11 +268,17 @@ impl Sim {
             Effect::Send(link, frame) => {
                 let text = match frame {
                     Frame::Text(text) => {
-                        self.rules.iter_mut().for_each(|rules| rules.sent(&text));
+                        self.rules
+                            .iter_mut()
+                            .for_each(|rules| rules.sent(link.0, &text));
+                        if let Some(frames) = &mut self.frames {
+                            frames.push((link.0, text.clone()));
+                        }
                         text
                     }
                     Frame::Ping => return self.send_up(link, Up::Ping),
                     Frame::Audio(pcm, _) => {
+                        self.rules.iter_mut().for_each(|rules| rules.speaks(link.0));
                         let mut text = String::new();
                         self.dialect.encode_append(&pcm, &mut text);
                         text
@@ -266,23 +286,36 @@ impl Sim {
                 };
                 self.send_up(link, Up::Text(text));
             }
-            Effect::Hangup(link) => self.send_up(link, Up::Close),
+            Effect::Hangup(link) => {
+                self.rules
+                    .iter_mut()
+                    .for_each(|rules| rules.hangs_up(link.0));
+                self.send_up(link, Up::Close);
+            }
             Effect::Abort(link) => {
+                self.rules
+                    .iter_mut()
+                    .for_each(|rules| rules.lets_go(link.0));
                 self.send_up(link, Up::Gone);
                 if let Some(at) = self.find(link) {
-                    self.lines[at].down.clear();
-                    let lost = Error::new(Kind::Lost, "aborted");
-                    self.send_down(at, Downward::Down(Down::Failed(lost)));
+                    self.lines[at].abort(self.now + self.latency);
                 }
             }
             Effect::Emit(event) => self.emitted(seen(&event)),
             Effect::Reply(ticket, result) => {
-                self.asked.remove(&ticket);
+                let is_first = self.asked.remove(&ticket);
+                self.rules
+                    .iter()
+                    .for_each(|rules| rules.answered(ticket, is_first));
                 self.replies.push((ticket, result));
             }
             Effect::End(it) => {
                 let unanswered = self.asked.len();
-                self.rules.iter().for_each(|rules| rules.ended(unanswered));
+                // What was not said by then is told as such.
+                let is_all_said = it.expected && it.unsent.commands == 0;
+                self.rules
+                    .iter_mut()
+                    .for_each(|rules| rules.ended(unanswered, is_all_said));
                 self.is_over = true;
                 self.seen.push_back(Seen::End(end(&it)));
             }
@@ -306,15 +339,45 @@ impl Sim {
             let call_id = event["call_id"].as_str().unwrap_or_default();
             self.calls.push_back(call_id.to_owned());
         }
+        if event["type"] == "response.output_audio.delta" {
+            self.sounds(&event);
+        }
         self.seen.push_back(Seen::Event(event));
+    }
+
+    /// The host has more of a part to play.
+    fn sounds(&mut self, event: &Value) {
+        let item_id = event["item_id"].as_str().unwrap_or_default().to_owned();
+        let content_index = event["content_index"].as_u64().unwrap_or(0) as u32;
+        let is_same = |mark: &Mark| mark.item_id == item_id && mark.content_index == content_index;
+        if !self.sounding.as_ref().is_some_and(is_same) {
+            self.sounding = Some(Mark {
+                item_id,
+                content_index,
+                heard_ms: 0,
+            });
+        }
+    }
+
+    /// A host that owns the queue says that its listener has heard more of what came last.
+    fn mark(&mut self, ms: u32) {
+        if let Some(mark) = &mut self.sounding {
+            mark.heard_ms += u64::from(ms);
+            let mark = mark.clone();
+            self.wish(Command::Played(mark));
+        }
     }
 
     fn dial(&mut self, at: usize) {
         let spec = self.spec.clone().expect("dialling follows an open");
-        if spec.role == Role::ClientUnderTest {
-            self.lines[at].far = Far::Script;
-            // Nothing that the script says on a link comes before the link is there.
-            return self.lines[at].down.push_front((self.now, Downward::Up));
+        match (spec.role, self.redial) {
+            (Role::ClientUnderTest, Redial::Script) => {
+                self.lines[at].far = Far::Script;
+                // Nothing that the script says on a link comes before the link is there.
+                return self.lines[at].down.push_front((self.now, Downward::Up));
+            }
+            (Role::ClientUnderTest, Redial::Refused) => return self.refuse(at, 401, "no entry"),
+            (Role::ClientUnderTest, Redial::Served) | (Role::Session, _) => {}
         }
         let url = self.dialect.url(
             Some("ws://sim/v1/realtime"),
@@ -337,16 +400,18 @@ impl Sim {
                 self.lines[at].far = Far::Peer(Box::new(peer));
                 self.peer(at, PeerInput::Open);
             }
-            Err(refusal) => {
-                let provider = Provider {
-                    http_status: Some(refusal.status),
-                    ..Provider::default()
-                };
-                let kind = self.dialect.http_kind(refusal.status);
-                let error = Error::new(kind, refusal.body).with_provider(provider);
-                self.send_down(at, Downward::Down(Down::Failed(error)));
-            }
+            Err(refusal) => self.refuse(at, refusal.status, &refusal.body),
         }
+    }
+
+    fn refuse(&mut self, at: usize, status: u16, body: &str) {
+        let provider = Provider {
+            http_status: Some(status),
+            ..Provider::default()
+        };
+        let kind = self.dialect.http_kind(status);
+        let error = Error::new(kind, body).with_provider(provider);
+        self.send_down(at, Downward::Down(Down::Failed(error)));
     }
 
     fn peer(&mut self, at: usize, input: PeerInput) {
@@ -388,8 +453,9 @@ impl Sim {
     }
 
     fn send_up(&mut self, link: LinkId, up: Up) {
-        if let Some(at) = self.find(link) {
-            self.lines[at].up.push_back((self.now + self.latency, up));
+        let is_there = |line: &&mut Line| line.link == link && !line.is_dark;
+        if let Some(line) = self.lines.iter_mut().find(is_there) {
+            line.up.push_back((self.now + self.latency, up));
         }
     }
 
@@ -427,8 +493,8 @@ impl Sim {
             self.arrive_down(at);
         } else if is_due(self.script.front().map(|(at, _)| *at)) {
             let (_, said) = self.script.pop_front().expect("just seen");
-            if let Some(at) = self.lines.len().checked_sub(1) {
-                self.lines[at].down.push_back((now, said));
+            if let Some(line) = self.lines.last_mut().filter(|line| !line.is_dark) {
+                line.down.push_back((now, said));
             }
         } else if is_due(self.engine.as_ref().and_then(Engine::deadline)) {
             self.input(Input::Timeout);
@@ -487,6 +553,7 @@ impl Sim {
     fn arrive_down(&mut self, at: usize) {
         let line = &mut self.lines[at];
         let link = line.link;
+        self.rules.iter_mut().for_each(|rules| rules.hears(link.0));
         let (_, down) = line.down.pop_front().expect("just seen");
         let input = match down {
             Downward::Up => Input::LinkUp(link),
@@ -495,6 +562,9 @@ impl Sim {
             Downward::Binary(bytes) => Input::Binary(link, bytes),
             Downward::Down(down) => {
                 self.lines.remove(at);
+                self.rules
+                    .iter_mut()
+                    .for_each(|rules| rules.lets_go(link.0));
                 Input::LinkDown(link, down, Unsent::default())
             }
         };
@@ -533,7 +603,11 @@ impl Sim {
 impl Stage for Sim {
     fn open(&mut self, spec: &OpenSpec) -> Result<(), End> {
         self.spec = Some(spec.clone());
-        let engine = Engine::new(self.dialect.clone(), options(spec), 7);
+        let mut options = options(spec);
+        if self.recovers && options.recovery.budget_ms == 0 {
+            options.recovery = Recovery::default();
+        }
+        let engine = Engine::new(self.dialect.clone(), options, 7);
         self.engine = Some(engine.expect("the options of flows are valid"));
         if spec.call.is_some() {
             self.caller = Some(Caller::new(self.now, &self.habits));
@@ -558,6 +632,7 @@ impl Stage for Sim {
     }
 
     fn send(&mut self, json: &str) -> Result<(), StageError> {
+        self.rules.iter_mut().for_each(|rules| rules.wants(json));
         let command = if is_event(json) {
             Command::Json
         } else {
@@ -639,6 +714,14 @@ impl Stage for Sim {
             AppAct::Deaf(ms) => {
                 let until = self.now + Duration::from_millis((*ms).into());
                 self.caller.iter_mut().for_each(|it| it.be_deaf(until));
+                return Ok(());
+            }
+            AppAct::Cut(fault) => {
+                self.break_links(*fault);
+                return Ok(());
+            }
+            AppAct::Heard(ms) => {
+                self.mark(*ms);
                 return Ok(());
             }
         };

@@ -1,0 +1,202 @@
+//! What a link that is lost leaves to the next one.
+
+use super::*;
+use crate::options::WhenBusy;
+use crate::options::tool::Tool;
+
+const NEXT: LinkId = LinkId(2);
+
+impl Bench {
+    /// A session that outlives its link.
+    fn lasting() -> Self {
+        let dialect = Dialect::named("openai").expect("built in");
+        let mut bench = Self {
+            engine: Engine::new(dialect, Options::default(), 1).expect("valid"),
+            now: Instant::now(),
+        };
+        bench.input(Input::Open { unix_ms: 0 });
+        bench.input(Input::LinkUp(LINK));
+        bench.server(json!({"type": "session.created", "session": {"id": "s"}}));
+        bench
+    }
+
+    /// The application has something said, and does not wait for it.
+    fn say(&mut self) {
+        let item = json!({"type": "message", "role": "user",
+            "content": [{"type": "input_text", "text": "I am Anna."}]});
+        let event = json!({"type": "conversation.item.create", "item": item});
+        self.input(Input::Command(Command::Json(event.to_string()), None));
+    }
+
+    fn lose(&mut self) -> Effects {
+        let down = Down::Failed(Error::new(Kind::Lost, "reset"));
+        self.input(Input::LinkDown(LINK, down, Unsent::default()))
+    }
+
+    /// The link is lost; what is sent over the next one.
+    fn relinked(&mut self) -> Vec<Value> {
+        self.lose();
+        self.input(Input::Timeout);
+        self.input(Input::LinkUp(NEXT));
+        let greeting = json!({"type": "session.created", "session": {"id": "t"}});
+        sent(&self.input(Input::Text(NEXT, greeting.to_string().into())))
+    }
+}
+
+fn texts(frames: &[Value]) -> Vec<&str> {
+    frames
+        .iter()
+        .filter_map(|frame| frame.pointer("/item/content/0/text")?.as_str())
+        .collect()
+}
+
+/// The items among frames.
+fn kinds(frames: &[Value]) -> Vec<&str> {
+    frames
+        .iter()
+        .filter_map(|frame| frame.pointer("/item/type")?.as_str())
+        .collect()
+}
+
+#[test]
+fn what_a_silent_link_has_not_confirmed_is_sent_again_however_late_its_loss_is_known() {
+    let mut bench = Bench::lasting();
+    bench.say();
+    bench.now += Duration::from_secs(25);
+    assert_eq!(texts(&bench.relinked()), ["I am Anna."]);
+}
+
+#[test]
+fn what_a_link_does_not_confirm_while_it_speaks_counts_as_taken() {
+    let mut bench = Bench::lasting();
+    bench.say();
+    bench.now += Duration::from_secs(11);
+    bench.server(json!({"type": "rate_limits.updated", "rate_limits": []}));
+    assert!(texts(&bench.relinked()).is_empty());
+}
+
+#[test]
+fn an_item_of_another_kind_does_not_prove_that_one_of_the_application_is_there() {
+    let call = json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n"});
+    let turn = json!({"type": "message", "role": "user", "id": "u",
+        "content": [{"type": "input_audio", "transcript": null}]});
+    for item in [call, turn] {
+        let mut bench = Bench::lasting();
+        bench.say();
+        bench.server(json!({"type": "conversation.item.added", "item": item}));
+        let frames = bench.relinked();
+        assert_eq!(texts(&frames), ["I am Anna."], "{item}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_wish_that_was_replaced_is_answered_when_the_link_goes() {
+    let mut bench = Bench::lasting();
+    for (ticket, policy) in [
+        (1, WhenBusy::Merge),
+        (2, WhenBusy::Merge),
+        (3, WhenBusy::Replace),
+    ] {
+        bench.input(Input::Command(
+            Command::Respond(None, policy),
+            Some(Ticket(ticket)),
+        ));
+    }
+    let fx = bench.lose();
+    for ticket in [1, 2] {
+        let answer = reply(&fx, ticket).expect("answered").clone();
+        assert_eq!(answer.expect_err("replaced").kind(), Kind::Cancelled);
+    }
+    assert!(reply(&fx, 3).is_none(), "the new link is asked for it");
+}
+
+#[test]
+fn who_closes_when_a_dead_link_is_dropped_gets_the_end() {
+    let mut bench = Bench::lasting();
+    for _ in ["the ping", "its answer"] {
+        bench.now = bench.engine.deadline().expect("armed");
+        bench.input(Input::Timeout);
+    }
+    let fx = bench.input(Input::Close { grace_ms: 500 });
+    assert!(end(&fx).expected);
+    assert!(bench.dropped().is_empty(), "the report says nothing new");
+}
+
+#[test]
+fn a_tool_that_takes_too_long_in_an_outage_is_told_to_the_next_link_with_its_call() {
+    let mut bench = Bench::lasting();
+    let tool = Tool {
+        timeout_ms: 3_000,
+        overdue_ms: 0,
+        ..Tool::new("n")
+    };
+    bench.input(Input::Command(Command::Register(tool), None));
+    let item = json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n",
+        "arguments": "{}", "status": "completed"});
+    bench.server(json!({"type": "response.output_item.done", "response_id": "r", "item": item}));
+    bench.lose();
+    bench.now += Duration::from_secs(4);
+    let fx = bench.input(Input::Timeout);
+    assert!(sent(&fx).is_empty(), "there is no link");
+    bench.input(Input::LinkUp(NEXT));
+    let greeting = json!({"type": "session.created", "session": {"id": "t"}});
+    let frames = sent(&bench.input(Input::Text(NEXT, greeting.to_string().into())));
+    assert_eq!(kinds(&frames), ["function_call", "function_call_output"]);
+}
+
+#[test]
+fn a_server_that_ends_each_session_at_once_is_not_followed_by_plan() {
+    let mut bench = Bench::lasting();
+    let mut link = LINK;
+    let mut ended = false;
+    for _ in 0..100 {
+        bench.now += Duration::from_millis(160);
+        let error = json!({"type": "error", "error": {"code": "session_expired", "message": ""}});
+        bench.input(Input::Text(link, error.to_string().into()));
+        let down = Down::Closed {
+            code: 1001,
+            reason: String::new(),
+        };
+        let mut fx = bench.input(Input::LinkDown(link, down, Unsent::default()));
+        while !fx
+            .iter()
+            .any(|e| matches!(e, Effect::Dial(..) | Effect::End(_)))
+        {
+            bench.now = bench.engine.deadline().expect("armed");
+            fx = bench.input(Input::Timeout);
+        }
+        ended = fx.iter().any(|e| matches!(e, Effect::End(_)));
+        if ended {
+            break;
+        }
+        link = LinkId(link.0 + 1);
+        bench.input(Input::LinkUp(link));
+        let greeting = json!({"type": "session.created", "session": {"id": "t"}});
+        bench.input(Input::Text(link, greeting.to_string().into()));
+    }
+    assert!(ended, "the budget of the outage ends it");
+}
+
+#[test]
+fn a_call_that_two_links_were_lost_with_is_told_to_the_third_once() {
+    let mut bench = Bench::lasting();
+    bench.input(Input::Command(Command::Register(Tool::new("n")), None));
+    let item = json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n",
+        "arguments": "{}", "status": "completed"});
+    bench.server(json!({"type": "response.output_item.done", "response_id": "r", "item": item}));
+    bench.relinked();
+    let output = Ok("{}".to_owned());
+    let call_id = "c".to_owned();
+    bench.input(Input::Command(
+        Command::ToolResult { call_id, output },
+        None,
+    ));
+    let down = Down::Failed(Error::new(Kind::Lost, "reset"));
+    bench.input(Input::LinkDown(NEXT, down, Unsent::default()));
+    bench.now = bench.engine.deadline().expect("armed");
+    bench.input(Input::Timeout);
+    bench.input(Input::LinkUp(LinkId(3)));
+    let greeting = json!({"type": "session.created", "session": {"id": "u"}});
+    let frames = sent(&bench.input(Input::Text(LinkId(3), greeting.to_string().into())));
+    assert_eq!(kinds(&frames), ["function_call", "function_call_output"]);
+}
