@@ -237,6 +237,12 @@
  * `ping_ms`, took there and back; its JSON has `ms`.
  */
 #define TW_EVENT_LINK_ROUND_TRIP 1017
+
+/**
+ * `uplink.gap`, made by this library: captured audio was dropped, because the network or the opening
+ * took longer than `uplink_max_ms`; its JSON has `dropped_ms`.
+ */
+#define TW_EVENT_UPLINK_GAP 1018
 /** An event this version has no name for; its JSON is reachable. */
 #define TW_EVENT_UNKNOWN 0
 /** `error`. */

@@ -60,6 +60,9 @@ pub const TW_EVENT_WIRE_FRAME: i32 = 1016;
 /// `link.round_trip`, made by this library: how long a ping, which is sent after a silence of
 /// `ping_ms`, took there and back; its JSON has `ms`.
 pub const TW_EVENT_LINK_ROUND_TRIP: i32 = 1017;
+/// `uplink.gap`, made by this library: captured audio was dropped, because the network or the opening
+/// took longer than `uplink_max_ms`; its JSON has `dropped_ms`.
+pub const TW_EVENT_UPLINK_GAP: i32 = 1018;
 
 /// Something that happened in a session. Never changes; belongs to whoever holds a reference.
 pub struct tw_event {
@@ -385,6 +388,7 @@ mod tests {
             TW_EVENT_SESSION_RECOVERED,
             TW_EVENT_WIRE_FRAME,
             TW_EVENT_LINK_ROUND_TRIP,
+            TW_EVENT_UPLINK_GAP,
         ];
         let core = local::ALL.iter().map(|(_, number)| i32::from(*number));
         assert!(core.eq(ours));

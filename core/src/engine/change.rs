@@ -273,6 +273,7 @@ impl Engine {
         self.barge_in.stop();
         self.aside.stop();
         self.unproven = Default::default();
+        self.gap = Default::default();
         self.ended = true;
         fx.push(Effect::End(end));
     }

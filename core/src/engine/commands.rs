@@ -64,7 +64,7 @@ impl Engine {
     fn hold(&mut self, command: Command, ticket: Option<Ticket>, fx: &mut Effects) -> Result<()> {
         let format = self.config.input_format(&self.dialect);
         let dropped = self.held.keep(command, ticket, format)?;
-        self.unsent.audio_ms += dropped.audio_ms;
+        self.lose_audio(dropped.audio_ms);
         let full = || {
             Error::new(
                 Kind::QueueFull,

@@ -7,6 +7,7 @@
 //! | `link` | one connection's protocol life, and the verdict on its end |
 //! | `rollover` | the next link: when, how often tried, whether ready |
 //! | `endpoints` | where the next link is dialled |
+//! | `gap` | captured audio that could not be sent, until it is told |
 //! | `liveness` | silence of a link, and the ping after it |
 //! | `overlap` | captured audio that a next link would need |
 //! | `unproven` | control events that a next link would need |
@@ -33,6 +34,7 @@ mod commands;
 mod config;
 mod endpoints;
 mod frames;
+mod gap;
 mod halves;
 pub mod history;
 pub mod io;
@@ -66,6 +68,7 @@ use barge_in::BargeIn;
 use change::Owed;
 use config::Config;
 use endpoints::Endpoints;
+use gap::Gap;
 use halves::Halves;
 use history::History;
 use io::{Down, Effect, Effects, Fallback, Frame, Input, Ticket};
@@ -108,6 +111,7 @@ pub struct Engine {
     first_update: Option<String>,
     held: Held,
     unsent: Unsent,
+    gap: Gap,
     ended: bool,
     link: Link,
     config: Config,
@@ -153,6 +157,7 @@ impl Engine {
             links: 1,
             first_update: None,
             unsent: Unsent::default(),
+            gap: Gap::default(),
             ended: false,
             link: Link::new(),
             config: Config::new(&options.session),
@@ -205,6 +210,9 @@ impl Engine {
         self.route(now, input, fx);
         self.change_when_quiet(now, fx);
         self.next_wish(now, fx);
+        if let Some(dropped_ms) = self.gap.due(now).filter(|_| !self.ended) {
+            self.tell(now, Local::UplinkGap { dropped_ms }, fx);
+        }
         let end = fx.pop_if(|effect| matches!(effect, Effect::End(_)));
         fx.extend(posture::changes(&before, &self.posture()).map(Effect::Note));
         fx.extend(end);
@@ -245,10 +253,7 @@ impl Engine {
             Input::LinkDown(id, down, unsent) if self.link.is(id) => {
                 self.down(now, &down, unsent, fx)
             }
-            Input::UplinkDropped { ms } => {
-                self.unsent.audio_ms += ms;
-                fx.push(Effect::Note(format!("uplink dropped {ms} ms")));
-            }
+            Input::UplinkDropped { ms } => self.lose_audio(ms),
             Input::Port(is_there) => self.port(now, is_there, fx),
             Input::Captured(audio) => self.captured(now, audio, fx),
             Input::Echo(is_echo) => self.echo(now, is_echo, fx),
@@ -273,6 +278,7 @@ impl Engine {
             self.aside.deadline(),
             self.rollover.deadline(),
             self.liveness.deadline(),
+            self.gap.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -368,6 +374,12 @@ impl Engine {
             }
             None => {}
         }
+    }
+
+    /// Audio that was taken from the application is not sent.
+    fn lose_audio(&mut self, ms: u64) {
+        self.unsent.audio_ms += ms;
+        self.gap.dropped(ms);
     }
 
     /// Keeps for itself what the server cannot do of a patch of the session.

@@ -224,6 +224,22 @@ fn a_commit_of_nothing_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn audio_that_cannot_be_sent_is_told_at_once_and_the_rest_a_second_later() {
+    let mut bench = Bench::open();
+    let told = |fx: &Effects| match fx.as_slice() {
+        [Effect::Emit(event)] => event.json().into_owned(),
+        other => panic!("{other:?}"),
+    };
+    let fx = bench.input(Input::UplinkDropped { ms: 40 });
+    assert!(told(&fx).contains(r#""dropped_ms":40"#), "{}", told(&fx));
+    assert!(bench.input(Input::UplinkDropped { ms: 60 }).is_empty());
+    bench.now += Duration::from_secs(1);
+    assert!(bench.engine.deadline().is_some_and(|due| due <= bench.now));
+    let fx = bench.input(Input::Timeout);
+    assert!(told(&fx).contains(r#""dropped_ms":60"#), "{}", told(&fx));
+}
+
+#[test]
 fn a_close_is_said_and_bounded() {
     let mut bench = Bench::open();
     let fx = bench.input(Input::Close { grace_ms: 500 });

@@ -43,6 +43,8 @@ pub const SESSION_RECOVERED: u16 = 1015;
 pub const WIRE_FRAME: u16 = 1016;
 /// `link.round_trip`: how long a ping took there and back.
 pub const LINK_ROUND_TRIP: u16 = 1017;
+/// `uplink.gap`: captured audio was dropped because it could not be sent.
+pub const UPLINK_GAP: u16 = 1018;
 
 /// Name and number of every event of this library.
 pub const ALL: &[(&str, u16)] = &[
@@ -63,6 +65,7 @@ pub const ALL: &[(&str, u16)] = &[
     ("session.recovered", SESSION_RECOVERED),
     ("wire.frame", WIRE_FRAME),
     ("link.round_trip", LINK_ROUND_TRIP),
+    ("uplink.gap", UPLINK_GAP),
 ];
 
 /// What the library tells of its own. All times are in milliseconds since the session was opened,
@@ -117,6 +120,12 @@ pub enum Local {
     Recovered(Rolled),
     /// A frame as it went over the wire.
     Frame(Frame),
+    /// Captured audio was dropped: the network or an opening took too long for `uplink_max_ms`. Told
+    /// when it begins, then once a second; what an outage costs is in [`Rolled::lost_ms`].
+    UplinkGap {
+        /// Milliseconds since it was told last.
+        dropped_ms: u64,
+    },
     /// A ping, which is sent after a silence, was answered.
     RoundTrip {
         /// How long that took.
@@ -294,6 +303,7 @@ impl Local {
             Self::Recovered(_) => ("session.recovered", SESSION_RECOVERED),
             Self::Frame(_) => ("wire.frame", WIRE_FRAME),
             Self::RoundTrip { .. } => ("link.round_trip", LINK_ROUND_TRIP),
+            Self::UplinkGap { .. } => ("uplink.gap", UPLINK_GAP),
         }
     }
 
@@ -353,6 +363,7 @@ impl Local {
             Self::Rolled(e) | Self::Recovered(e) => json!(e),
             Self::Lost(e) => json!(e),
             Self::RoundTrip { ms } => json!({"ms": ms}),
+            Self::UplinkGap { dropped_ms } => json!({"dropped_ms": dropped_ms}),
             Self::Frame(e) => json!({"is_sent": e.is_sent, "link": e.link, "missed": e.missed,
                 "text": &*e.text}),
         };

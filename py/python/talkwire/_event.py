@@ -28,6 +28,7 @@ __all__ = [
     "ToolOverdueEvent",
     "TurnTimelineEvent",
     "UnknownEvent",
+    "UplinkGapEvent",
     "WatchSilenceEvent",
     "WireFrameEvent",
 ]
@@ -340,6 +341,16 @@ class LinkRoundTripEvent(Event):
     ms: int
 
 
+class UplinkGapEvent(Event):
+    """``uplink.gap``: ``dropped_ms`` of captured audio were dropped, because the network or the opening
+    took longer than ``uplink_max_ms``. Made by this library."""
+
+    __slots__ = ()
+    __match_args__ = ("dropped_ms",)
+
+    dropped_ms: int
+
+
 LOCAL_CLASSES: dict[str, type[Event]] = {
     "audio.gap": AudioGapEvent,
     "protocol.fault": ProtocolFaultEvent,
@@ -358,5 +369,6 @@ LOCAL_CLASSES: dict[str, type[Event]] = {
     "session.recovered": SessionRecoveredEvent,
     "wire.frame": WireFrameEvent,
     "link.round_trip": LinkRoundTripEvent,
+    "uplink.gap": UplinkGapEvent,
 }
 """The class of each event that this library makes by itself."""
