@@ -112,7 +112,8 @@ fn why_there_is_no_credential_is_why_there_is_no_session() {
 
 #[test]
 fn a_session_opens_at_the_first_endpoint_that_takes_it() {
-    let server = server("openai", "");
+    let cut = "faults: [{when: {sent: response.done, count: 2}, do: drop}]";
+    let server = server("openai", cut);
     let fallback = Options::from_json(r#"{"session": {"instructions": "Be brief."}}"#);
     let wrong = client(server.url(), "openai").key("wrong");
     let client = client(&nowhere(), "yandex")
@@ -129,6 +130,18 @@ fn a_session_opens_at_the_first_endpoint_that_takes_it() {
     assert_eq!(faults.count(), 2, "each failure is told");
     assert_eq!(last(&events)["session"]["instructions"], "Be brief.");
     assert_eq!(ask(&session, "good day"), "good day");
+    // It stays there, with what was agreed since.
+    let update = talkwire_core::Settings::new().instructions("Be very brief.");
+    drop(session.update(update).expect("sent"));
+    until(&session, "session.updated");
+    assert_eq!(ask(&session, "cut"), "cut");
+    assert_eq!(last(&until(&session, "session.recovered"))["endpoint"], 2);
+    assert_eq!(ask(&session, "good bye"), "good bye");
+    let journal = server.journal();
+    let newest = journal.sessions().last().expect("a session").number;
+    let told = journal.entries(newest, 0).expect("a session");
+    let is_told = |entry: &talkwire_server::Entry| entry.to_line().contains("Be very brief.");
+    assert!(told.iter().any(is_told));
 }
 
 #[test]

@@ -90,7 +90,8 @@ impl Engine {
         let at_ms = self.at_ms(now);
         fx.push(Effect::Emit(Event::fault(at_ms, error, None)));
         self.dialect = self.endpoints.dialect(endpoint).clone();
-        let session = self.endpoints.settings(endpoint, &self.options.session);
+        let session = self.endpoints.settings(&self.options.session);
+        self.endpoints.go();
         self.config = Config::new(&session);
         self.options.session = session;
         self.rollover.began(None);

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::io::Fallback;
 use crate::dialect::Dialect;
-use crate::wire::Session;
+use crate::wire::{Map, Session};
 
 /// Attempts at an endpoint before the next one has its turn.
 const TRIES: u32 = 2;
@@ -25,6 +27,8 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Endpoints {
     own: Arc<Dialect>,
+    /// The first settings, as the application wants them at its own endpoint.
+    first: Session,
     fallbacks: Vec<Fallback>,
     /// That of the link.
     at: usize,
@@ -36,9 +40,10 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(super) fn new(own: Arc<Dialect>) -> Self {
+    pub(super) fn new(own: Arc<Dialect>, first: &Session) -> Self {
         Self {
             own,
+            first: first.clone(),
             fallbacks: Vec::new(),
             at: 0,
             next: 0,
@@ -73,19 +78,36 @@ impl Endpoints {
         }
     }
 
-    /// Settings as an endpoint is to have them.
-    pub(super) fn settings(&self, endpoint: usize, session: &Session) -> Session {
+    /// Settings of the endpoint of the link, as the next one is to have them. What is only for the one
+    /// does not follow to the other.
+    pub(super) fn settings(&self, session: &Session) -> Session {
         let mut settings = session.clone();
-        if let Some(index) = endpoint.checked_sub(1) {
-            settings.merge(&self.fallbacks[index].session);
+        if self.next != self.at {
+            if let Some(patch) = self.patch(self.at) {
+                undo(&mut settings.0, &patch.0, &self.first.0);
+            }
+            if let Some(patch) = self.patch(self.next) {
+                settings.merge(patch);
+            }
         }
         settings
     }
 
+    /// What is different at an endpoint.
+    fn patch(&self, endpoint: usize) -> Option<&Session> {
+        let index = endpoint.checked_sub(1)?;
+        Some(&self.fallbacks[index].session)
+    }
+
     /// The link has its endpoint.
     pub(super) fn reached(&mut self) {
-        self.at = self.next;
+        self.go();
         self.begin();
+    }
+
+    /// The link is dialled at its endpoint; whether it will have it is not known.
+    pub(super) fn go(&mut self) {
+        self.at = self.next;
     }
 
     /// The link is lost; `is_final` says that its endpoint takes the session no more.
@@ -124,17 +146,39 @@ impl Endpoints {
     }
 }
 
+/// Gives what a patch has changed its first values again.
+fn undo(settings: &mut Map, patch: &Map, first: &Map) {
+    let none = Map::new();
+    for (key, changed) in patch {
+        let was = first.get(key);
+        match (settings.get_mut(key), changed) {
+            (Some(Value::Object(settings)), Value::Object(changed)) => {
+                undo(
+                    settings,
+                    changed,
+                    was.and_then(Value::as_object).unwrap_or(&none),
+                );
+            }
+            _ => {
+                settings.remove(key);
+                settings.extend(was.map(|was| (key.clone(), was.clone())));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn list(fallbacks: usize) -> Endpoints {
         let dialect = Dialect::default_dialect();
-        let mut endpoints = Endpoints::new(dialect.clone());
-        for _ in 0..fallbacks {
+        let first = Session::new().voice("own").instructions("Be kind.");
+        let mut endpoints = Endpoints::new(dialect.clone(), &first);
+        for index in 0..fallbacks {
             endpoints.add(Fallback {
                 dialect: dialect.clone(),
-                session: Session::new(),
+                session: Session::new().voice(format!("voice {index}")),
             });
         }
         endpoints
@@ -174,6 +218,22 @@ mod tests {
         );
         endpoints.reached();
         assert_eq!((endpoints.at(), endpoints.next()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_for_one_endpoint_does_not_follow_to_the_next_one() {
+        let mut endpoints = list(2);
+        let now = Session::new().voice("own").instructions("Be brief.");
+        assert_eq!(endpoints.settings(&now), now);
+        for (to, voice) in [(1, "voice 0"), (2, "voice 1"), (0, "own")] {
+            endpoints.next = to;
+            let settings = endpoints.settings(&now);
+            endpoints.reached();
+            let wanted = Session::new().voice(voice).instructions("Be brief.");
+            assert_eq!(settings, wanted);
+            let changed = Session::new().voice("changed since");
+            assert_eq!(endpoints.settings(&changed), changed);
+        }
     }
 
     #[test]

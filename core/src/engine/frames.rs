@@ -359,6 +359,7 @@ impl Engine {
             return;
         }
         self.was_open = true;
+        self.endpoints.reached();
         self.liveness.heard(now);
         fx.push(Effect::Ready);
         self.claim_interruption(now, fx);

@@ -149,7 +149,7 @@ impl Engine {
         let is_sure = !dialect.has(Quirk::PongsMayBeMissing);
         Ok(Self {
             held: Held::new(options.uplink_max_ms),
-            endpoints: Endpoints::new(dialect.clone()),
+            endpoints: Endpoints::new(dialect.clone(), &options.session),
             dialect,
             waived,
             opened: None,
@@ -194,12 +194,12 @@ impl Engine {
     /// them, are known to be wrong there.
     pub fn with_fallbacks(mut self, fallbacks: Vec<Fallback>) -> Result<Self> {
         for fallback in fallbacks {
-            let dialect = fallback.dialect.clone();
-            self.endpoints.add(fallback);
-            let endpoint = self.endpoints.count() - 1;
-            let session = self.endpoints.settings(endpoint, &self.options.session);
+            let mut session = self.options.session.clone();
+            session.merge(&fallback.session);
             let update = ClientEvent::SessionUpdate(SessionUpdate { session });
+            let dialect = &fallback.dialect;
             dialect.check_event(&update, &Session::new(), &self.waived)?;
+            self.endpoints.add(fallback);
         }
         Ok(self)
     }

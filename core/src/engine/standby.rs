@@ -69,8 +69,7 @@ impl Engine {
 
     /// What the server is to agree to over a standby link.
     pub(super) fn standby_settings(&self) -> Session {
-        let endpoint = self.endpoints.next();
-        self.endpoints.settings(endpoint, self.config.agreed())
+        self.endpoints.settings(self.config.agreed())
     }
 
     /// What is spoken over a standby link.
