@@ -345,8 +345,8 @@ fn step(random: &mut Seeded, has_port: bool) -> String {
             let policy = random.one(&["queue", "merge", "replace", "refuse"]);
             format!("% respond {policy}")
         }
-        14 => "% tool \"{}\"".to_owned(),
-        15 => "% tool-fails \"it is not there\"".to_owned(),
+        14 => format!("% tool \"found, {}.\"", random.upto(1_000_000)),
+        15 => format!("% tool-fails \"it is lost, {}.\"", random.upto(1_000_000)),
         16 if has_port => format!("% deaf {}ms", random.ms(800)),
         16 => format!("% heard {}ms", random.ms(1_000)),
         _ => sent(random),

@@ -26,6 +26,8 @@ pub struct Case<'a> {
     pub fault: Fault,
     /// Who answers when a session with a scripted server dials again.
     pub redial: Redial,
+    /// So much later the links that there are then are reset as well.
+    pub again_ms: Option<u32>,
 }
 
 /// What a session made of it.
@@ -62,8 +64,11 @@ const LAST: &str = "the last one";
 /// What `close` allows, and some for the network.
 const CLOSED_MS: u32 = 3_500;
 
-/// All cases of all flows.
-pub fn cases(flows: &Flows) -> Vec<Case<'_>> {
+/// When the links break a second time: while the next one is dialled, greeted, or just there.
+pub const AGAIN: [Option<u32>; 3] = [Some(8), Some(18), Some(26)];
+
+/// All cases of all flows; `again_ms` is when the links break a second time, if they do.
+pub fn cases(flows: &Flows, again_ms: Option<u32>) -> Vec<Case<'_>> {
     let mut cases = Vec::new();
     for flow in &flows.flows {
         let redials: &[Redial] = match flow.role {
@@ -79,6 +84,7 @@ pub fn cases(flows: &Flows) -> Vec<Case<'_>> {
                         steps,
                         fault,
                         redial: *redial,
+                        again_ms,
                     }));
                 }
             }
@@ -132,10 +138,10 @@ impl Case<'_> {
 impl std::fmt::Display for Case<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (id, profile, steps) = (&self.flow.id, self.profile, self.steps);
-        let (fault, redial) = (self.fault.name(), self.redial);
+        let (fault, redial, again) = (self.fault.name(), self.redial, self.again_ms);
         write!(
             f,
-            "flow {id} as {profile}, {fault} after {steps} steps, {redial:?}"
+            "flow {id} as {profile}, {fault} after {steps} steps, {redial:?}, again {again:?}"
         )
     }
 }
@@ -179,13 +185,17 @@ impl<'a> Drive<'a> {
         self.tell(QUIET);
         self.sim.break_links(self.case.fault);
         self.ask("the one after");
+        if let Some(ms) = self.case.again_ms {
+            self.pass(ms)?;
+            self.sim.break_links(Fault::Reset);
+        }
         let all_ms = match self.case.fault {
             Fault::Kill | Fault::Reset => AFTER_MS,
             Fault::BlackHole => AFTER_SILENCE_MS,
         };
         while self.passed_ms < all_ms && self.ends.is_empty() {
             self.pass(SLICE_MS)?;
-            if self.passed_ms == all_ms - 15_000 {
+            if self.passed_ms >= all_ms - 15_000 && self.asked.len() == 2 {
                 self.ask(LAST);
             }
         }

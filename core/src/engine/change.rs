@@ -193,6 +193,10 @@ impl Engine {
                 }
                 // Its output brings the call along.
                 ClientEvent::ItemCreate(ref create) if self.is_call(&create.item) => {}
+                // The new link is told of it with the conversation.
+                ClientEvent::ItemCreate(ref create) if self.is_told_anyway(&create.item) => {
+                    self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx);
+                }
                 ClientEvent::ItemCreate(mut create) => {
                     self.tools.reopened(&create.item);
                     create.previous_item_id = None;
@@ -208,6 +212,13 @@ impl Engine {
     fn is_call(&self, item: &Item) -> bool {
         let call_id = item.call_id.as_deref().unwrap_or_default();
         item.kind == "function_call" && self.tools.knows(call_id)
+    }
+
+    /// Whether an item says in words what a new link is told with the conversation: the output of a
+    /// call, or where an answer was cut.
+    fn is_told_anyway(&self, item: &Item) -> bool {
+        let is_ours = |id: &str| self.tools.is_in_words(id) || self.restored.contains(id);
+        item.id.as_deref().is_some_and(is_ours)
     }
 
     /// Tells that nothing more comes of a response.

@@ -210,7 +210,8 @@ impl Engine {
             .seen(at_ms, event, self.last_sample_ms(now, event));
         self.turns.seen(event);
         self.overlaps(event);
-        self.history.seen(at_ms, event, &self.dialect)
+        let is_words = event.item_id().is_some_and(|id| self.tools.is_in_words(id));
+        !is_words && self.history.seen(at_ms, event, &self.dialect)
     }
 
     /// Whether an event is about an item that the link was told of by us.

@@ -16,7 +16,20 @@ impl Bench {
     /// A session that ends with its link.
     fn new(mut options: Options) -> Self {
         options.recovery.budget_ms = 0;
-        let dialect = Dialect::named("openai").expect("built in");
+        Self::with(options)
+    }
+
+    fn with(options: Options) -> Self {
+        Self::of("openai", options)
+    }
+
+    /// The same with a server that takes no items of the agent.
+    fn in_words() -> Self {
+        Self::of("yandex", Options::default())
+    }
+
+    fn of(dialect: &str, options: Options) -> Self {
+        let dialect = Dialect::named(dialect).expect("built in");
         Self {
             engine: Engine::new(dialect, options, 1).expect("valid"),
             now: Instant::now(),

@@ -126,8 +126,10 @@ impl Engine {
         }
         self.tools.answered(&create.item);
         let id = create.item.id.take();
+        let id = id.unwrap_or_else(|| self.ids.next("item_c"));
+        self.tools.told_in_words(&pair.call_id, &id);
         create.item = Item::user_text(pair.line());
-        create.item.id = id;
+        create.item.id = Some(id);
     }
 
     pub(super) fn tools_due(&mut self, now: Instant, fx: &mut Effects) {

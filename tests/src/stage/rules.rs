@@ -230,8 +230,18 @@ impl Rules {
         *received.or_default() += ms;
     }
 
+    /// The application answers a call with these words.
+    pub(super) fn gives(&mut self, ticket: Ticket, words: &str) {
+        if !self.is_unchecked {
+            self.wanted.gives(ticket, words);
+        }
+    }
+
     /// A question of the application is answered.
-    pub(super) fn answered(&self, ticket: Ticket, is_first: bool) {
+    pub(super) fn answered(&mut self, ticket: Ticket, is_first: bool, is_done: bool) {
+        if is_done {
+            self.wanted.taken(ticket);
+        }
         keep(
             is_first,
             "a question has one answer",

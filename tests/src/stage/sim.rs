@@ -304,9 +304,10 @@ impl Sim {
             Effect::Emit(event) => self.emitted(seen(&event)),
             Effect::Reply(ticket, result) => {
                 let is_first = self.asked.remove(&ticket);
+                let is_done = result.is_ok();
                 self.rules
-                    .iter()
-                    .for_each(|rules| rules.answered(ticket, is_first));
+                    .iter_mut()
+                    .for_each(|rules| rules.answered(ticket, is_first, is_done));
                 self.replies.push((ticket, result));
             }
             Effect::End(it) => {
@@ -581,6 +582,12 @@ impl Sim {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.asked.insert(ticket);
+        if let Command::ToolResult { output, .. } = &command {
+            let (Ok(words) | Err(words)) = output;
+            self.rules
+                .iter_mut()
+                .for_each(|rules| rules.gives(ticket, words));
+        }
         self.input(Input::Command(command, Some(ticket)));
         ticket
     }

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
+use talkwire_core::engine::io::Ticket;
 
 use super::rules::keep;
 
@@ -11,8 +12,8 @@ use super::rules::keep;
 #[derive(Debug)]
 struct Said {
     words: String,
-    /// The server would not have it.
-    is_refused: bool,
+    /// The last link must know it: neither server nor session have refused it.
+    is_owed: bool,
 }
 
 /// The items and instructions of the application, oldest first.
@@ -23,6 +24,8 @@ pub(super) struct Wanted {
     /// The words that a link was told, with their events.
     told: HashSet<(u32, String)>,
     events: HashMap<String, String>,
+    /// Outputs of tools whose questions have no answer yet.
+    given: HashMap<Ticket, String>,
 }
 
 impl Wanted {
@@ -38,8 +41,29 @@ impl Wanted {
         };
         list.extend(words.as_str().map(|words| Said {
             words: words.to_owned(),
-            is_refused: false,
+            is_owed: true,
         }));
+    }
+
+    /// The application answers a call, or tries to.
+    pub(super) fn gives(&mut self, ticket: Ticket, words: &str) {
+        let words = words.to_owned();
+        self.given.insert(ticket, words.clone());
+        let is_owed = false;
+        self.items.push(Said { words, is_owed });
+    }
+
+    /// The session has taken what a question brought.
+    pub(super) fn taken(&mut self, ticket: Ticket) {
+        if let Some(words) = self.given.remove(&ticket) {
+            self.owe(&words, true);
+        }
+    }
+
+    fn owe(&mut self, words: &str, is_owed: bool) {
+        let all = self.items.iter_mut().chain(&mut self.instructions);
+        all.filter(|said| said.words == words)
+            .for_each(|said| said.is_owed = is_owed);
     }
 
     /// A link is told something.
@@ -57,18 +81,15 @@ impl Wanted {
     /// The server says what it would not have.
     pub(super) fn refused(&mut self, error: &Value) {
         let event_id = error["event_id"].as_str().unwrap_or_default();
-        let Some(words) = self.events.get(event_id) else {
-            return;
-        };
-        let all = self.items.iter_mut().chain(&mut self.instructions);
-        all.filter(|said| said.words == *words)
-            .for_each(|said| said.is_refused = true);
+        if let Some(words) = self.events.get(event_id).cloned() {
+            self.owe(&words, false);
+        }
     }
 
     /// What the link knows that was there at the end. Of instructions the last ones count.
     pub(super) fn check(&self, link: u32) {
         let last = self.instructions.last();
-        for said in self.items.iter().chain(last).filter(|s| !s.is_refused) {
+        for said in self.items.iter().chain(last).filter(|s| s.is_owed) {
             let is_told = self.told.contains(&(link, said.words.clone()));
             keep(is_told, "what was said reaches the last link", &said.words);
         }

@@ -9,15 +9,39 @@ const NEXT: LinkId = LinkId(2);
 impl Bench {
     /// A session that outlives its link.
     fn lasting() -> Self {
-        let dialect = Dialect::named("openai").expect("built in");
-        let mut bench = Self {
-            engine: Engine::new(dialect, Options::default(), 1).expect("valid"),
-            now: Instant::now(),
-        };
-        bench.input(Input::Open { unix_ms: 0 });
-        bench.input(Input::LinkUp(LINK));
-        bench.server(json!({"type": "session.created", "session": {"id": "s"}}));
-        bench
+        Self::with(Options::default()).greeted()
+    }
+
+    fn greeted(mut self) -> Self {
+        self.input(Input::Open { unix_ms: 0 });
+        self.input(Input::LinkUp(LINK));
+        self.server(json!({"type": "session.created", "session": {"id": "s"}}));
+        self
+    }
+
+    /// A registered tool is called, and answers over the next link.
+    fn answer_over_the_next(&mut self) -> Effects {
+        self.input(Input::Command(Command::Register(Tool::new("n")), None));
+        let item = json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n",
+            "arguments": "{}", "status": "completed"});
+        self.server(json!({"type": "response.output_item.done", "response_id": "r", "item": item}));
+        self.relinked();
+        let (call_id, output) = ("c".to_owned(), Ok("found".to_owned()));
+        self.input(Input::Command(
+            Command::ToolResult { call_id, output },
+            None,
+        ))
+    }
+
+    /// The second link is lost as well; what is sent over the third one.
+    fn relinked_again(&mut self) -> Vec<Value> {
+        let down = Down::Failed(Error::new(Kind::Lost, "reset"));
+        self.input(Input::LinkDown(NEXT, down, Unsent::default()));
+        self.now = self.engine.deadline().expect("armed");
+        self.input(Input::Timeout);
+        self.input(Input::LinkUp(LinkId(3)));
+        let greeting = json!({"type": "session.created", "session": {"id": "u"}});
+        sent(&self.input(Input::Text(LinkId(3), greeting.to_string().into())))
     }
 
     /// The application has something said, and does not wait for it.
@@ -180,23 +204,26 @@ fn a_server_that_ends_each_session_at_once_is_not_followed_by_plan() {
 #[test]
 fn a_call_that_two_links_were_lost_with_is_told_to_the_third_once() {
     let mut bench = Bench::lasting();
-    bench.input(Input::Command(Command::Register(Tool::new("n")), None));
-    let item = json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n",
-        "arguments": "{}", "status": "completed"});
-    bench.server(json!({"type": "response.output_item.done", "response_id": "r", "item": item}));
-    bench.relinked();
-    let output = Ok("{}".to_owned());
-    let call_id = "c".to_owned();
-    bench.input(Input::Command(
-        Command::ToolResult { call_id, output },
-        None,
-    ));
-    let down = Down::Failed(Error::new(Kind::Lost, "reset"));
-    bench.input(Input::LinkDown(NEXT, down, Unsent::default()));
-    bench.now = bench.engine.deadline().expect("armed");
-    bench.input(Input::Timeout);
-    bench.input(Input::LinkUp(LinkId(3)));
-    let greeting = json!({"type": "session.created", "session": {"id": "u"}});
-    let frames = sent(&bench.input(Input::Text(LinkId(3), greeting.to_string().into())));
+    bench.answer_over_the_next();
+    let frames = bench.relinked_again();
     assert_eq!(kinds(&frames), ["function_call", "function_call_output"]);
+}
+
+#[test]
+fn an_output_in_words_is_told_to_each_link_once_and_is_no_words_of_the_customer() {
+    for is_confirmed in [false, true] {
+        let mut bench = Bench::in_words().greeted();
+        let fx = bench.answer_over_the_next();
+        let frames = sent(&fx);
+        let item = frames.iter().find(|frame| frame["item"].is_object());
+        let item = item.expect("the output is told")["item"].clone();
+        if is_confirmed {
+            let added = json!({"type": "conversation.item.added", "item": item});
+            bench.input(Input::Text(NEXT, added.to_string().into()));
+        }
+        let frames = bench.relinked_again();
+        let told: String = texts(&frames).concat();
+        assert_eq!(told.matches("found").count(), 1, "{told}");
+        assert!(!told.contains("Customer"), "{told}");
+    }
 }
