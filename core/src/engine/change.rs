@@ -148,6 +148,10 @@ impl Engine {
                     self.history.remove(&e.item_id);
                     self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx);
                 }
+                // What we told a link by ourselves, the next one is told anew.
+                ClientEvent::ItemCreate(ref create) if self.is_hidden(&create.item) => {
+                    self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx)
+                }
                 ClientEvent::ItemCreate(mut create) => {
                     self.tools.reopened(&create.item);
                     create.previous_item_id = None;
@@ -319,14 +323,26 @@ impl Engine {
             true => Item::system_text(text),
             false => Item::user_text(text),
         };
-        let id = self.ids.next("item_c");
-        self.restored.insert(id.clone());
-        item.id = Some(id);
+        item.id = Some(self.hidden_id());
         let create = ItemCreate {
             previous_item_id: None,
             item,
         };
         self.post(now, ClientEvent::ItemCreate(create), fx);
+    }
+
+    /// The id of an item that only the link is told of, and not the application.
+    pub(super) fn hidden_id(&mut self) -> String {
+        let id = self.ids.next("item_c");
+        self.restored.insert(id.clone());
+        id
+    }
+
+    /// Whether only the link is told of an item.
+    pub(super) fn is_hidden(&self, item: &Item) -> bool {
+        item.id
+            .as_ref()
+            .is_some_and(|id| self.restored.contains(id))
     }
 
     /// Lets go of a link that is not needed any more.
@@ -339,8 +355,7 @@ impl Engine {
     /// Tells the new link the conversation.
     fn replay(&mut self, fx: &mut Effects) -> Told {
         let segments: Vec<Segment> = self.history.as_heard();
-        let recap = self.ids.next("item_c");
-        let recap_id = recap.clone();
+        let recap_id = self.hidden_id();
         let plan = Plan::new(
             &segments,
             &self.tools.pairs(),
@@ -348,7 +363,6 @@ impl Engine {
             self.rollover.rules().replay_tokens,
             || recap_id,
         );
-        self.restored.insert(recap);
         let (mut items, mut is_whole) = (0, plan.is_whole);
         for item in plan.items {
             let create = ClientEvent::ItemCreate(ItemCreate {

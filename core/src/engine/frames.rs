@@ -69,6 +69,8 @@ impl Engine {
             return;
         }
         if self.is_replayed(&event) {
+            // Somebody may wait for it: it may stand for an item of the application.
+            answer(self.requests.proven(&event, None), fx);
             self.unproven.seen(&event, None);
             return fx.push(Effect::Note(format!("replayed {}", event.name())));
         }
@@ -218,8 +220,7 @@ impl Engine {
         let (ServerEvent::ItemAdded(e) | ServerEvent::ItemDone(e)) = event else {
             return false;
         };
-        let is_ours = |id: &String| self.restored.contains(id);
-        e.item.id.as_ref().is_some_and(is_ours)
+        self.is_hidden(&e.item)
     }
 
     /// Puts the times of a link's audio into those of the call; returns whether that changed them.
