@@ -278,3 +278,29 @@ def test_a_close_after_another_end_changes_nothing(way: Way) -> None:
             assert connection.end is end
 
     in_time(main)
+
+
+def test_a_tool_that_will_not_be_cancelled_does_not_hold_up_a_close() -> None:
+    async def main() -> None:
+        begun, over = asyncio.Event(), asyncio.Event()
+
+        async def look_up() -> str:
+            """Looks something up, whatever happens."""
+            begun.set()
+            while not over.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await over.wait()
+            return ""
+
+        async with LocalServer(script=CALLS) as server:
+            connection = await talkwire.connect(server.url, session=TEXT, **PATIENT).enter()
+            connection.tool(look_up)
+            await say_text(connection, "hello")
+            await begun.wait()
+            await connection.close()
+            assert connection.end is not None and connection.end.expected
+            over.set()
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0)
+
+    in_time(main)
