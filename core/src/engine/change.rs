@@ -364,7 +364,11 @@ impl Engine {
             || recap_id,
         );
         let (mut items, mut is_whole) = (0, plan.is_whole);
-        for item in plan.items {
+        for mut item in plan.items {
+            // Calls and outputs have no id of the conversation, and are not told to anybody again.
+            if item.id.is_none() {
+                item.id = Some(self.hidden_id());
+            }
             let create = ClientEvent::ItemCreate(ItemCreate {
                 previous_item_id: None,
                 item,
