@@ -53,17 +53,24 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// A session that is open, whose caller writes.
-    pub(crate) fn writes(url: &str, profile: &str, options: &Value) -> Self {
-        let client = Client::new().url(url).dialect(profile).expect("built in");
+    /// A session that is on its way.
+    pub(crate) fn dials(url: &str, profile: &str, options: &Value) -> Self {
+        // A host that is not this machine is only dialled with a credential.
+        let client = Client::new().url(url).key("a-key");
+        let client = client.dialect(profile).expect("built in");
         let options = Options::from_json(&options.to_string()).expect("options");
-        let mut caller = Self {
+        Self {
             session: client.open(options).expect("valid options"),
             events: Vec::new(),
             end: None,
             answers_tools: true,
             line: None,
-        };
+        }
+    }
+
+    /// A session that is open, whose caller writes.
+    pub(crate) fn writes(url: &str, profile: &str, options: &Value) -> Self {
+        let mut caller = Self::dials(url, profile, options);
         caller.until("it is open", |caller| caller.count("session.updated") > 0);
         caller
     }

@@ -1,19 +1,21 @@
-//! Calls whose links are lost for real: a server that is killed, and a line that stalls, creeps, is
-//! cut in the middle of a frame or reset. Each goes on or ends with a reason, in bounded time, and
+//! Calls whose links are lost for real: a server that is killed, a line that stalls, creeps, is cut in
+//! the middle of a frame or reset, and a network that loses packets. Each goes on or ends with a reason, in bounded time, and
 //! nothing is said or done twice.
 
 mod caller;
+mod namespace;
 mod process;
 mod proxy;
 
 use std::time::{Duration, Instant};
 
 use caller::{Caller, json};
+use namespace::Network;
 use process::Server;
 use proxy::{Line, Proxy};
 use serde_json::{Value, json};
 use talkwire_core::event::local::Local;
-use talkwire_core::{Kind, Who};
+use talkwire_core::{End, Kind, Who};
 
 /// A server that looks something up, and can say something long.
 const DESK: &str = r#"
@@ -94,6 +96,13 @@ fn killed_in_the_middle_of_an_answer(profile: &str) {
     caller.until_seen("response.done", 6);
 
     assert_eq!(caller.count("tool.call"), 2, "each ran once");
+    let items = caller.named("conversation.item.added").map(json);
+    let calls = items.filter(|event| event["item"]["type"] == "function_call");
+    assert_eq!(
+        calls.count(),
+        2,
+        "what the link is told again is told to nobody"
+    );
     let answers = caller.answers();
     assert_eq!(answers[2], "cancelled", "{answers:?}");
     let completed = answers.iter().filter(|status| *status == "completed");
@@ -325,4 +334,53 @@ fn a_line_too_slow_for_the_sound_of_the_customer_costs_sound_and_not_the_call() 
     let end = caller.ended();
     assert!(end.expected, "{end:?}");
     assert!(end.unsent.audio_ms > 0, "{end:?}");
+}
+
+// ---- a network that loses packets ---------------------------------------------------------------
+
+#[test]
+fn a_call_outlives_a_network_that_loses_packets_and_then_all_of_them() {
+    namespace::enter(
+        "a_call_outlives_a_network_that_loses_packets_and_then_all_of_them",
+        over_a_bad_network,
+    );
+}
+
+fn over_a_bad_network() {
+    let network = Network::with_server("openai", DESK);
+    let recovery = json!({"budget_ms": 60_000, "delay_ms": 50, "delay_max_ms": 500});
+    let options = with(written(), "recovery", recovery);
+    let options = with(options, "connect_timeout_ms", json!(1_000));
+    let mut caller = Caller::writes(&network.server.url, "openai", &options);
+    network.lose(2);
+    caller.write("look");
+    caller.until_seen("response.done", 2);
+    network.heal();
+    let lost = caller.count("session.lost");
+    caller.write("tell");
+    let heard = caller.count("response.output_audio.delta");
+    caller.until_seen("response.output_audio.delta", heard + 1);
+    // No packet tells either side of it.
+    network.lose(16);
+    caller.until_seen("session.lost", lost + 1);
+    network.heal();
+    caller.until_seen("session.recovered", lost + 1);
+    // The rest of what was cut, and then two answers.
+    let done = caller.count("response.done");
+    caller.until_seen("response.done", done + 1);
+    caller.write("look");
+    caller.until_seen("response.done", done + 3);
+    assert_eq!(caller.count("tool.call"), 2, "{}", caller.told());
+    assert_eq!(caller.count("error"), 0, "{}", caller.told());
+
+    network.lose(16);
+    caller.session.close();
+    assert!(caller.ended().expected, "in the time of a close");
+    let end = unreachable(&network, &options);
+    assert_eq!((end.why, end.who), (Kind::Timeout, Who::Network), "{end:?}");
+}
+
+/// The end of a session that cannot even begin.
+fn unreachable(network: &Network, options: &Value) -> End {
+    Caller::dials(&network.server.url, "openai", options).ended()
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 static SCRIPTS: AtomicUsize = AtomicUsize::new(0);
 
+const LISTENING: &str = "listening on ";
+
 /// `talkwire serve`, until it is killed or dropped.
 pub(crate) struct Server {
     child: Child,
@@ -15,24 +17,43 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one and returns when it listens; at port 0, on a free one.
+    /// Starts one on this machine and returns when it listens; at port 0, on a free one.
     pub(crate) fn start(profile: &str, script: &str, port: u16) -> Self {
+        let mut command = Command::new("env");
+        command.stdin(Stdio::null());
+        let at = format!("127.0.0.1:{port}");
+        Self::start_by(command, profile, script, &at, |_, _| {})
+    }
+
+    /// The same by a command that runs the one of its arguments, once `prepare` was given what it
+    /// said first, if that is not where it listens.
+    pub(crate) fn start_by(
+        mut command: Command,
+        profile: &str,
+        script: &str,
+        at: &str,
+        prepare: impl FnOnce(&mut Child, &str),
+    ) -> Self {
         let number = SCRIPTS.fetch_add(1, Ordering::Relaxed);
         let name = format!("talkwire-losses-{}-{number}.yaml", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, script).expect("written");
-        let mut child = Command::new(binary())
-            .args(["serve", "--profile", profile, "--pacing", "realtime"])
-            .args(["--listen", &format!("127.0.0.1:{port}"), "--script"])
-            .arg(&path)
-            .stdin(Stdio::null())
+        command.arg(binary()).args(["serve", "--profile", profile]);
+        command.args(["--pacing", "realtime", "--allow-remote"]);
+        command.args(["--listen", at, "--script"]).arg(&path);
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .expect("the `talkwire` command is built before the tests");
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
         let mut said = String::new();
-        let output = child.stdout.take().expect("piped");
-        BufReader::new(output).read_line(&mut said).expect("text");
-        let url = said.trim().strip_prefix("listening on ");
+        output.read_line(&mut said).expect("text");
+        if !said.starts_with(LISTENING) {
+            prepare(&mut child, &said);
+            said.clear();
+            output.read_line(&mut said).expect("text");
+        }
+        let url = said.trim().strip_prefix(LISTENING);
         Self {
             url: url.unwrap_or_else(|| panic!("said {said:?}")).to_owned(),
             child,
