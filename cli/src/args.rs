@@ -80,6 +80,9 @@ pub(crate) struct Serve {
     /// Sessions at once; default: the limit of the dialect
     #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     pub(crate) max_sessions: Option<usize>,
+    /// Seed of identifiers and of the chance in faults; default: another one at each start
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
     /// Write what each session did to a file in this directory: JSON lines without keys and audio
     #[arg(long, value_name = "DIR")]
     pub(crate) journal: Option<PathBuf>,

@@ -278,9 +278,10 @@ impl<'a> Drive<'a> {
         let is_last = |(_, frame): &&(u32, String)| frame.contains(LAST);
         let last = frames.iter().find(is_last).map(|(link, _)| *link);
         let times = |text: &str| {
-            let told = frames.iter();
-            told.filter(|(link, frame)| Some(*link) == last && frame.contains(text))
-                .count()
+            let told = frames.iter().filter(|(link, _)| Some(*link) == last);
+            // An agent that repeats what was said is told of with its own words.
+            let said = told.filter(|(_, frame)| !frame.contains(r#""role":"assistant""#));
+            said.filter(|(_, frame)| frame.contains(text)).count()
         };
         // Nothing tells of a black hole before the time of an answer is over.
         let may_time_out = self.case.fault == Fault::BlackHole;

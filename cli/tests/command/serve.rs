@@ -51,6 +51,24 @@ fn every_profile_brain_and_pacing_of_the_help_can_be_chosen() {
 }
 
 #[test]
+fn a_server_gives_other_identifiers_at_each_start_unless_a_seed_is_given() {
+    let id = |name: &str, seed: &[&str]| {
+        let dir = folder(name);
+        let server = Server::start(&[&["--journal", text(&dir)], seed].concat());
+        call(&server.url, &["--text", "hello"]);
+        let journal = std::fs::read_to_string(dir.join("session-0000.jsonl"));
+        let journal = journal.expect("written");
+        let (_, rest) = journal.split_once(r#""id":"sess_"#).expect("a session");
+        rest.split_once('"').expect("its end").0.to_owned()
+    };
+    assert_ne!(id("seed_a", &[]), id("seed_b", &[]));
+    assert_eq!(
+        id("seed_c", &["--seed", "7"]),
+        id("seed_d", &["--seed", "7"])
+    );
+}
+
+#[test]
 fn an_error_in_a_script_names_file_line_and_what_was_expected() {
     let script = folder("script_error").join("order.yaml");
     std::fs::write(&script, "turns:\n  - when: {user: any}\n    sai: hello\n").expect("written");

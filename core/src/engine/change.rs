@@ -193,9 +193,9 @@ impl Engine {
                 }
                 // Its output brings the call along.
                 ClientEvent::ItemCreate(ref create) if self.is_call(&create.item) => {}
-                // The new link is told of it with the conversation.
-                ClientEvent::ItemCreate(ref create) if self.is_told_anyway(&create.item) => {
-                    self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx);
+                // What we told a link by ourselves, the next one is told anew.
+                ClientEvent::ItemCreate(ref create) if self.is_hidden(&create.item) => {
+                    self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx)
                 }
                 ClientEvent::ItemCreate(mut create) => {
                     self.tools.reopened(&create.item);
@@ -212,13 +212,6 @@ impl Engine {
     fn is_call(&self, item: &Item) -> bool {
         let call_id = item.call_id.as_deref().unwrap_or_default();
         item.kind == "function_call" && self.tools.knows(call_id)
-    }
-
-    /// Whether an item says in words what a new link is told with the conversation: the output of a
-    /// call, or where an answer was cut.
-    fn is_told_anyway(&self, item: &Item) -> bool {
-        let is_ours = |id: &str| self.tools.is_in_words(id) || self.restored.contains(id);
-        item.id.as_deref().is_some_and(is_ours)
     }
 
     /// Tells that nothing more comes of a response.
@@ -385,14 +378,26 @@ impl Engine {
             true => Item::system_text(text),
             false => Item::user_text(text),
         };
-        let id = self.ids.next("item_c");
-        self.restored.insert(id.clone());
-        item.id = Some(id);
+        item.id = Some(self.hidden_id());
         let create = ItemCreate {
             previous_item_id: None,
             item,
         };
         self.post(now, ClientEvent::ItemCreate(create), fx);
+    }
+
+    /// The id of an item that only the link is told of, and not the application.
+    pub(super) fn hidden_id(&mut self) -> String {
+        let id = self.ids.next("item_c");
+        self.restored.insert(id.clone());
+        id
+    }
+
+    /// Whether only the link is told of an item.
+    pub(super) fn is_hidden(&self, item: &Item) -> bool {
+        item.id
+            .as_ref()
+            .is_some_and(|id| self.restored.contains(id))
     }
 
     /// Lets go of a link that is not needed any more.
@@ -405,8 +410,7 @@ impl Engine {
     /// Tells the new link the conversation.
     fn replay(&mut self, fx: &mut Effects) -> Told {
         let segments: Vec<Segment> = self.history.as_heard();
-        let recap = self.ids.next("item_c");
-        let recap_id = recap.clone();
+        let recap_id = self.hidden_id();
         let plan = Plan::new(
             &segments,
             &self.tools.pairs(),
@@ -414,9 +418,12 @@ impl Engine {
             self.rollover.rules().replay_tokens,
             || recap_id,
         );
-        self.restored.insert(recap);
         let (mut items, mut is_whole) = (0, plan.is_whole);
-        for item in plan.items {
+        for mut item in plan.items {
+            // Calls and outputs have no id of the conversation, and are not told to anybody again.
+            if item.id.is_none() {
+                item.id = Some(self.hidden_id());
+            }
             let create = ClientEvent::ItemCreate(ItemCreate {
                 previous_item_id: None,
                 item,

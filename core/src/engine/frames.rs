@@ -69,6 +69,8 @@ impl Engine {
             return;
         }
         if self.is_replayed(&event) {
+            // Somebody may wait for it: it may stand for an item of the application.
+            answer(self.requests.proven(&event, None), fx);
             self.unproven.knows(event.item_id().unwrap_or_default());
             return fx.push(Effect::Note(format!("replayed {}", event.name())));
         }
@@ -210,8 +212,7 @@ impl Engine {
             .seen(at_ms, event, self.last_sample_ms(now, event));
         self.turns.seen(event);
         self.overlaps(event);
-        let is_words = event.item_id().is_some_and(|id| self.tools.is_in_words(id));
-        !is_words && self.history.seen(at_ms, event, &self.dialect)
+        self.history.seen(at_ms, event, &self.dialect)
     }
 
     /// Whether an event is about an item that the link was told of by us.
@@ -219,8 +220,7 @@ impl Engine {
         let (ServerEvent::ItemAdded(e) | ServerEvent::ItemDone(e)) = event else {
             return false;
         };
-        let is_ours = |id: &String| self.restored.contains(id);
-        e.item.id.as_ref().is_some_and(is_ours)
+        self.is_hidden(&e.item)
     }
 
     /// Puts the times of a link's audio into those of the call; returns whether that changed them.

@@ -282,7 +282,8 @@ impl Responses {
             self.waiting.push_front(wish);
         }
         let running = std::mem::take(&mut self.running);
-        running.iter().for_each(|r| self.remember(r.id.clone()));
+        // Nothing comes over the old link any more, and a server may count from the beginning again.
+        self.over.clear();
         self.served.clear();
         self.unwanted.clear();
         (

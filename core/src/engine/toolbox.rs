@@ -117,7 +117,8 @@ impl Engine {
         }
         create.previous_item_id = None;
         if self.dialect.can("assistant_items") {
-            let item = pair.call();
+            let mut item = pair.call();
+            item.id = Some(self.hidden_id());
             let call = ItemCreate {
                 previous_item_id: None,
                 item,
@@ -125,11 +126,9 @@ impl Engine {
             return self.post(now, ClientEvent::ItemCreate(call), fx);
         }
         self.tools.answered(&create.item);
-        let id = create.item.id.take();
-        let id = id.unwrap_or_else(|| self.ids.next("item_c"));
-        self.tools.told_in_words(&pair.call_id, &id);
         create.item = Item::user_text(pair.line());
-        create.item.id = Some(id);
+        // The customer did not say that: it stands in no transcript.
+        create.item.id = Some(self.hidden_id());
     }
 
     pub(super) fn tools_due(&mut self, now: Instant, fx: &mut Effects) {

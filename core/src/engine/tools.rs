@@ -45,8 +45,6 @@ struct Call {
     /// The item that was the last of the conversation.
     after: Option<String>,
     output: Option<String>,
-    /// The item by which the output was told to a link that does not know the call.
-    words: Option<String>,
     is_registered: bool,
     state: State,
 }
@@ -155,7 +153,6 @@ impl Tools {
             link,
             after: after.map(str::to_owned),
             output: None,
-            words: None,
             is_registered: offer.is_some(),
             state,
         });
@@ -195,7 +192,6 @@ impl Tools {
                 link: LinkId(0),
                 after: None,
                 output: None,
-                words: None,
                 is_registered: false,
                 state: State::Answered,
             }),
@@ -211,19 +207,6 @@ impl Tools {
         let call = self.book.iter().find(|call| call.call_id == call_id)?;
         let is_foreign = call.link != link && call.link != LinkId(0);
         is_foreign.then(|| call.pair(item.output.clone().unwrap_or_default()))
-    }
-
-    /// An output was told by an item of words.
-    pub(super) fn told_in_words(&mut self, call_id: &str, item_id: &str) {
-        if let Some(call) = self.entry(call_id) {
-            call.words = Some(item_id.to_owned());
-        }
-    }
-
-    /// Whether an item is an output in words: no part of the conversation, but of its calls.
-    pub(super) fn is_in_words(&self, item_id: &str) -> bool {
-        let mut words = self.book.iter().filter_map(|call| call.words.as_deref());
-        words.any(|words| words == item_id)
     }
 
     /// An output that the server may not have taken is given once more.

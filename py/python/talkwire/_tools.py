@@ -18,6 +18,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
+# Time for tools to clean up after themselves when their session is closed.
+_STOP_S = 1.0
+
 
 class Toolbox:
     """The tools of one connection, and the calls that run."""
@@ -47,13 +50,15 @@ class Toolbox:
             self._running[event.call_id].cancel()
 
     async def stop(self) -> None:
-        """Cancels what runs, and waits for it."""
+        """Cancels what runs, and waits a moment for it: a close must not wait for a tool that will
+        not be cancelled."""
         # A tool may end its own session; it is not to wait for itself.
         current = asyncio.current_task()
         running = [task for task in self._running.values() if task is not current]
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            await asyncio.wait(running, timeout=_STOP_S)
 
     async def _run(self, call: Event) -> None:
         function = self._functions[call.name]

@@ -91,6 +91,21 @@ fn what_a_silent_link_has_not_confirmed_is_sent_again_however_late_its_loss_is_k
 }
 
 #[test]
+fn a_server_that_counts_its_responses_anew_is_heard() {
+    let mut bench = Bench::lasting();
+    let created = json!({"type": "response.created", "response": {"id": "resp_1"}});
+    let done = json!({"type": "response.done",
+        "response": {"id": "resp_1", "status": "completed"}});
+    bench.server(created.clone());
+    bench.server(done);
+    bench.relinked();
+    let fx = bench.input(Input::Text(NEXT, created.to_string().into()));
+    let told =
+        |effect: &Effect| matches!(effect, Effect::Emit(e) if e.name() == "response.created");
+    assert!(fx.iter().any(told), "{fx:?}");
+}
+
+#[test]
 fn what_a_link_does_not_confirm_while_it_speaks_counts_as_taken() {
     let mut bench = Bench::lasting();
     bench.say();
