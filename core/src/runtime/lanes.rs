@@ -1,5 +1,5 @@
-//! What is queued for one socket: one line, in the order it was asked for. Control is never
-//! dropped; of audio the oldest goes when there is too much of it.
+//! What is queued for one socket: one line, in the order it was asked for, which only a ping
+//! overtakes. Control is never dropped; of audio the oldest goes when there is too much of it.
 
 use std::collections::VecDeque;
 
@@ -33,7 +33,11 @@ impl Lanes {
         match &frame {
             Frame::Text(_) => self.control += 1,
             Frame::Audio(_, ms) => self.audio_ms += ms,
-            Frame::Ping => {}
+            // It asks whether the other end is there, not whether it has got all that.
+            Frame::Ping => {
+                self.queue.push_front(frame);
+                return 0;
+            }
         }
         self.queue.push_back(frame);
         let mut dropped = 0;
@@ -97,6 +101,8 @@ mod tests {
         assert_eq!(left, [text("a"), audio(3), text("b"), audio(4)]);
         lanes.push(audio(5));
         lanes.push(text("c"));
+        lanes.push(Frame::Ping);
+        assert_eq!(lanes.pop(), Some(Frame::Ping), "a ping overtakes");
         assert_eq!(
             lanes.abandon(),
             Unsent {
