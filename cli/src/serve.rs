@@ -1,6 +1,5 @@
 //! `talkwire serve`: the local server until it is told to stop.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use talkwire_core::error::{Error, Kind, Result};
@@ -38,17 +37,13 @@ fn serve(args: &Serve, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-/// A server that is started again must not give out the identifiers that it gave out before: to
-/// clients that go on they would be those of earlier answers.
-fn any_seed() -> u64 {
-    RandomState::new().hash_one(std::process::id())
-}
-
 fn config(args: &Serve) -> Config {
     let mut config = Config::new()
         .listen(&args.listen)
-        .seed(args.seed.unwrap_or_else(any_seed))
         .allow_remote(args.allow_remote);
+    if let Some(seed) = args.seed {
+        config = config.seed(seed);
+    }
     if let Some(name) = &args.profile {
         config = config.profile(name);
     }

@@ -24,7 +24,7 @@ pub struct Config {
     pub(crate) lifetime: Option<Duration>,
     pub(crate) pacing: Option<Pacing>,
     pub(crate) think: Option<Duration>,
-    pub(crate) seed: u64,
+    pub(crate) seed: Option<u64>,
     pub(crate) journal: Option<PathBuf>,
     pub(crate) journal_in_memory: bool,
     pub(crate) control: Option<u16>,
@@ -71,7 +71,7 @@ impl Default for Config {
             lifetime: None,
             pacing: None,
             think: None,
-            seed: 1,
+            seed: None,
             journal: None,
             journal_in_memory: false,
             control: None,
@@ -244,10 +244,12 @@ impl Config {
         self
     }
 
-    /// Seed of all identifiers, and of the chance in faults. Default: 1.
+    /// Seed of all identifiers, and of the chance in faults. By default the chance is that of seed 1, and
+    /// identifiers are new with each server: one that is started again must not give out those that it
+    /// gave out before, which to clients that go on would be those of earlier answers.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
         self
     }
 }

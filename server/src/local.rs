@@ -1,5 +1,6 @@
 //! The local server as an object: started, asked for its URL, stopped.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,7 +61,7 @@ impl LocalServer {
     /// Errors: a script, certificate or name that is wrong, an address that cannot be listened on
     /// or that other machines can reach although nobody allowed it.
     pub fn start(config: Config) -> Result<Self> {
-        let plan = Plan::new(&config)?;
+        let plan = Plan::new(&config)?.with_ids(RandomState::new().hash_one(std::process::id()));
         let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let scheme = if acceptor.is_some() { "wss" } else { "ws" };
         let listener = listen(&config.listen, config.allow_remote)?;

@@ -33,7 +33,12 @@ pub struct Plan {
     pacing: Pacing,
     think: Duration,
     seed: u64,
+    /// Seed of identifiers, where that is another one.
+    id_seed: Option<u64>,
 }
+
+/// Of servers that were given none.
+const SEED: u64 = 1;
 
 impl Plan {
     /// Checks a configuration and reads the files it names, the certificate excepted.
@@ -62,13 +67,21 @@ impl Plan {
             lifetime: config.lifetime.or(script.lifetime),
             pacing: config.pacing.or(script.pacing).unwrap_or_default(),
             think: config.think.or(script.think).unwrap_or(DEFAULT_THINK),
-            seed: config.seed,
+            seed: config.seed.unwrap_or(SEED),
+            id_seed: config.seed,
             dialect,
             names,
             faults,
             rules,
             script,
         })
+    }
+
+    /// Identifiers are those of this seed, unless the configuration names one.
+    #[must_use]
+    pub(crate) fn with_ids(mut self, seed: u64) -> Self {
+        self.id_seed.get_or_insert(seed);
+        self
     }
 
     /// The dialect that is spoken.
@@ -91,7 +104,7 @@ impl Plan {
         &self.faults
     }
 
-    /// Seed of identifiers and chance.
+    /// Seed of chance.
     pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
@@ -119,7 +132,8 @@ impl Plan {
             // Sessions of one server must not share ids. The step is none of the generator's, whose
             // sequence would only be shifted by it.
             seed: self
-                .seed
+                .id_seed
+                .unwrap_or(self.seed)
                 .wrapping_add(number.wrapping_mul(0xd1b5_4a32_d192_ed03)),
             clock,
         };

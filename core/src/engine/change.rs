@@ -365,6 +365,15 @@ impl Engine {
         self.halves = Default::default();
         let ids = self.history.segments().iter().map(|s| s.item_id.clone());
         self.restored = ids.collect();
+        let told: Vec<String> = match self.dialect.can("assistant_items") {
+            true => {
+                let calls = self.tools.pairs().into_iter().map(|pair| pair.call_id);
+                self.restored.iter().cloned().chain(calls).collect()
+            }
+            // It is told words, and knows no id of them.
+            false => Vec::new(),
+        };
+        self.aliases.relinked(self.link.id().0, told);
     }
 
     /// An answer of an earlier link was cut: this one knows its words at the most, which cannot be
@@ -390,6 +399,7 @@ impl Engine {
     pub(super) fn hidden_id(&mut self) -> String {
         let id = self.ids.next("item_c");
         self.restored.insert(id.clone());
+        self.aliases.told(&id);
         id
     }
 

@@ -257,7 +257,9 @@ impl Engine {
             }
             event => {
                 self.sent(now, event, &ready.event_id, ticket, fx);
-                fx.push(Effect::Send(self.link.id(), Frame::Text(ready.frame)));
+                let frame = self.aliases.outward(ready.frame);
+                let frame = self.aliases.outward(frame);
+                fx.push(Effect::Send(self.link.id(), Frame::Text(frame)));
             }
         }
         Ok(())

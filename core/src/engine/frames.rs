@@ -28,8 +28,17 @@ const NOT_ACTIVE: &str = "response_cancel_not_active";
 
 impl Engine {
     pub(super) fn text(&mut self, now: Instant, raw: &Arc<str>, fx: &mut Effects) {
-        match self.dialect.decode_server(raw) {
-            Ok(decoded) => self.event(now, decoded, raw, fx),
+        let decoded = match self.dialect.decode_server(raw) {
+            Ok(decoded) => decoded,
+            Err(malformed) => return self.fault(now, &malformed, raw, fx),
+        };
+        if !self.aliases.seen(&decoded.event) {
+            return self.event(now, decoded, raw, fx);
+        }
+        let renamed: Option<Arc<str>> = self.aliases.inward(raw).map(Arc::from);
+        let renamed = renamed.as_ref().unwrap_or(raw);
+        match self.dialect.decode_server(renamed) {
+            Ok(decoded) => self.event(now, decoded, renamed, fx),
             Err(malformed) => self.fault(now, &malformed, raw, fx),
         }
     }

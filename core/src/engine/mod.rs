@@ -24,8 +24,10 @@
 //! | `usage` | tokens so far |
 //! | `tracks` | which of two tracks of the same text is passed on |
 //! | `history` | the conversation in its order |
+//! | `aliases` | names for ids that meet again on another link |
 //! | `watch` | silence, and the prompt after it |
 
+mod aliases;
 mod aside;
 mod barge_in;
 mod change;
@@ -63,6 +65,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aliases::Aliases;
 use aside::Aside;
 use barge_in::BargeIn;
 use change::Owed;
@@ -138,6 +141,7 @@ pub struct Engine {
     owed: Owed,
     /// Items that the link was told, or that it does not know.
     restored: HashSet<String>,
+    aliases: Aliases,
 }
 
 impl Engine {
@@ -185,6 +189,7 @@ impl Engine {
             unproven: Unproven::default(),
             owed: Owed::Nothing,
             restored: HashSet::new(),
+            aliases: Aliases::default(),
             ids,
             options,
         })

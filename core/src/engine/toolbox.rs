@@ -119,6 +119,7 @@ impl Engine {
         if self.dialect.can("assistant_items") {
             let mut item = pair.call();
             item.id = Some(self.hidden_id());
+            self.aliases.told(&pair.call_id);
             let call = ItemCreate {
                 previous_item_id: None,
                 item,

@@ -90,19 +90,88 @@ fn what_a_silent_link_has_not_confirmed_is_sent_again_however_late_its_loss_is_k
     assert_eq!(texts(&bench.relinked()), ["I am Anna."]);
 }
 
+/// A server that takes no items of the agent, and counts from 1 in each session.
+struct Counting(Bench, LinkId);
+
+impl Counting {
+    fn new() -> Self {
+        let mut bench = Bench::in_words().greeted();
+        bench.input(Input::Command(Command::Register(Tool::new("n")), None));
+        Self(bench, LINK)
+    }
+
+    fn says(&mut self, event: Value) -> Effects {
+        self.0.input(Input::Text(self.1, event.to_string().into()))
+    }
+
+    /// An answer with words and a call; what the application is told of it.
+    fn answers(&mut self, words: &str) -> Vec<Value> {
+        let message = json!({"id": "item_1", "type": "message", "role": "assistant",
+            "status": "completed"});
+        let call = json!({"id": "item_2", "type": "function_call", "call_id": "call_1",
+            "name": "n", "arguments": "{}", "status": "completed"});
+        let about = json!({"response_id": "resp_1", "item_id": "item_1"});
+        let with = |name: &str, mut more: Value| {
+            more["type"] = name.into();
+            for (key, id) in about.as_object().expect("a map") {
+                more[key] = id.clone();
+            }
+            more
+        };
+        let events = [
+            json!({"type": "response.created", "response": {"id": "resp_1"}}),
+            with("response.output_item.added", json!({"item": message})),
+            with("response.output_text.delta", json!({"delta": words})),
+            with("response.output_text.done", json!({"text": words})),
+            with("response.output_item.done", json!({"item": call})),
+            json!({"type": "response.done",
+                "response": {"id": "resp_1", "status": "completed", "output": [message, call]}}),
+        ];
+        let mut told = Vec::new();
+        for event in events {
+            told.extend(self.says(event).iter().filter_map(|effect| match effect {
+                Effect::Emit(event) => serde_json::from_str(&event.json()).ok(),
+                _ => None,
+            }));
+        }
+        told
+    }
+}
+
 #[test]
-fn a_server_that_counts_its_responses_anew_is_heard() {
-    let mut bench = Bench::lasting();
-    let created = json!({"type": "response.created", "response": {"id": "resp_1"}});
-    let done = json!({"type": "response.done",
-        "response": {"id": "resp_1", "status": "completed"}});
-    bench.server(created.clone());
-    bench.server(done);
-    bench.relinked();
-    let fx = bench.input(Input::Text(NEXT, created.to_string().into()));
-    let told =
-        |effect: &Effect| matches!(effect, Effect::Emit(e) if e.name() == "response.created");
-    assert!(fx.iter().any(told), "{fx:?}");
+fn a_server_that_counts_from_the_beginning_again_is_heard_and_its_calls_are_run() {
+    let mut server = Counting::new();
+    server.answers("One.");
+    let give = |server: &mut Counting, call_id: &str| {
+        let (call_id, output) = (call_id.to_owned(), Ok("found".to_owned()));
+        let command = Command::ToolResult { call_id, output };
+        sent(&server.0.input(Input::Command(command, None)))
+    };
+    give(&mut server, "call_1");
+    server.0.relinked();
+    server.1 = NEXT;
+    let told = server.answers("Two.");
+    let names: Vec<_> = told.iter().map(|event| event["type"].as_str()).collect();
+    for name in [
+        "response.created",
+        "response.output_text.done",
+        "tool.call",
+        "response.done",
+    ] {
+        assert!(names.contains(&Some(name)), "{name} in {names:?}");
+    }
+    let call = told.iter().find(|event| event["type"] == "tool.call");
+    assert_eq!(call.expect("told")["call_id"], "call_1~2");
+    let frames = give(&mut server, "call_1~2");
+    assert_eq!(frames[0]["item"]["call_id"], "call_1", "{frames:?}");
+    let words: Vec<_> = server
+        .0
+        .engine
+        .segments()
+        .iter()
+        .map(|s| s.text.as_str())
+        .collect();
+    assert_eq!(words, ["One.", "Two."]);
 }
 
 #[test]
