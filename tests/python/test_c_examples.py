@@ -18,6 +18,7 @@ Build = Callable[[str], Path]
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     out = tmp_path_factory.mktemp("c_examples")
+    built("plugin/agent_plugin.c", out / "agent_plugin.so", "-shared", "-fPIC")
 
     def build(source: str) -> Path:
         target = out / Path(source).stem
@@ -79,8 +80,19 @@ def test_an_example_says_what_is_wrong_with_a_url(build: Build, source: str) -> 
     assert "the URL must begin with ws:// or wss://" in done.stderr
 
 
-@pytest.mark.parametrize("source", ["c/poll_loop.c", "c/epoll_host.c", "c/voice_agent.c"])
+@pytest.mark.parametrize(
+    "source", ["c/poll_loop.c", "c/epoll_host.c", "c/voice_agent.c", "plugin/host.c"]
+)
 def test_an_example_says_that_nobody_answers(build: Build, source: str) -> None:
     done = ran(build(source), "--url", NOBODY)
     assert done.returncode == 1
     assert "Connection refused" in done.stdout + done.stderr
+
+
+def test_a_plugin_whose_agent_hangs_up_unloads_all_the_same(build: Build) -> None:
+    fault = {"when": {"sent": "session.updated"}, "do": {"close": 1008}, "every": True}
+    with LocalServer(faults=[fault]) as server:
+        done = ran(build("plugin/host.c"), "--url", server.url)
+    assert done.returncode == 1
+    assert done.stderr.count("the agent hung up") == 2
+    assert "2 were told their end, the plugin is unmapped" in done.stdout
