@@ -90,6 +90,7 @@ int main(int argc, char **argv) {
   tw_local_server *server = NULL;
   tw_config *config = NULL;
   tw_session *session = NULL;
+  tw_end *end = NULL;
   const char *key = getenv("TALKWIRE_KEY");
   const char *url = argc > 2 && strcmp(argv[1], "--url") == 0 ? argv[2] : NULL;
   if (!url) {
@@ -119,6 +120,9 @@ int main(int argc, char **argv) {
   pthread_join(thread, NULL);
   printf("%.1f s were heard\n", (double)l.heard / 24000);
   must(tw_session_close_wait(session, PATIENCE_MS, &err), &err);
+  must(tw_session_end(session, &end, &err), &err);
+  if (!tw_end_expected(end)) fprintf(stderr, "the call ended: %s\n", tw_end_message(end).ptr);
+  tw_end_free(end);
   tw_call_detach(l.call);
   tw_session_free(session);
   tw_local_server_free(server);

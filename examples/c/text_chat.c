@@ -12,10 +12,24 @@
 
 enum { PATIENCE_MS = 30000 };
 
-/* Takes the address of the error, whose value may be read before the call has written it. */
+/* Takes the address of the error, whose value may be read before the call has written it. That a session
+ * has ended meanwhile is told by its end, which knows why. */
 static void must(tw_status status, tw_error **err) {
-  if (status == TW_OK) return;
+  if (status == TW_OK || status == TW_ERR_CLOSED) return;
   fprintf(stderr, "%s: %s\n", tw_status_name(status), tw_error_message(*err).ptr);
+  exit(1);
+}
+
+/* The next event, which must come. */
+static tw_event *next(tw_session *session) {
+  tw_event *event = NULL;
+  tw_end *end = NULL;
+  tw_status status = tw_session_next_event(session, PATIENCE_MS, &event, NULL);
+  if (status == TW_OK) return event;
+  if (tw_session_end(session, &end, NULL) == TW_OK)
+    fprintf(stderr, "the session ended: %s\n", tw_end_message(end).ptr);
+  else
+    fprintf(stderr, "no event came: %s\n", tw_status_name(status));
   exit(1);
 }
 
@@ -26,8 +40,7 @@ static void turn(tw_session *session, const char *text) {
   must(tw_session_send_text(session, text, TW_NTS, &err), &err);
   must(tw_session_respond(session, NULL, 0, &err), &err);
   for (int done = 0; !done;) {
-    tw_event *event = NULL;
-    must(tw_session_next_event(session, PATIENCE_MS, &event, &err), &err);
+    tw_event *event = next(session);
     switch (tw_event_type(event)) {
       case TW_EVENT_RESPONSE_OUTPUT_TEXT_DELTA:
         fputs(tw_event_text(event).ptr, stdout);

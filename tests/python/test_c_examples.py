@@ -81,7 +81,16 @@ def test_an_example_says_what_is_wrong_with_a_url(build: Build, source: str) -> 
 
 
 @pytest.mark.parametrize(
-    "source", ["c/poll_loop.c", "c/epoll_host.c", "c/voice_agent.c", "plugin/host.c"]
+    "source",
+    [
+        "c/text_chat.c",
+        "c/voice_call.c",
+        "c/live_call.c",
+        "c/poll_loop.c",
+        "c/epoll_host.c",
+        "c/voice_agent.c",
+        "plugin/host.c",
+    ],
 )
 def test_an_example_says_that_nobody_answers(build: Build, source: str) -> None:
     done = ran(build(source), "--url", NOBODY)
