@@ -84,8 +84,8 @@ static int load(const char *url, agent_event on_event_of_host) {
   return 1;
 }
 
-/* Calls that nobody hung up end here too. If a callback does not return in time, its thread is still in
- * our code, and the host is told not to unmap it. */
+/* If a callback does not return in time, its thread is still in our code, and the host is told not to unmap
+ * it. */
 static int unload(void) {
   tw_error *err = NULL;
   if (failed("unload", tw_runtime_shutdown(runtime, UNLOAD_MS, &err), &err)) return 1;

@@ -20,8 +20,8 @@ typedef struct agent_plugin {
   int version;
   /* Makes the plugin ready for calls with the agent at `url`; returns 0, or not and says why. */
   int (*load)(const char *url, agent_event on_event);
-  /* Ends what is left. When it returns 0, no thread runs code of the plugin any more, so that the host
-   * may dlclose() it; else the plugin must stay where it is. */
+  /* All calls have been hung up; waits until they are over. When it returns 0, no thread runs code of the
+   * plugin any more, so that the host may dlclose() it; else the plugin must stay where it is. */
   int (*unload)(void);
   /* A call of a line, or NULL, and then nothing is told to the line. Waits for nobody. */
   agent_call *(*call_new)(void *line);
