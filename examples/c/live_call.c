@@ -26,9 +26,10 @@ typedef struct line {
   unsigned long long heard;
 } line;
 
-/* Takes the address of the error, whose value may be read before the call has written it. */
+/* Takes the address of the error, whose value may be read before the call has written it. That a session
+ * has ended meanwhile is told by its end, which knows why; a port that is NULL then does no harm. */
 static void must(tw_status status, tw_error **err) {
-  if (status == TW_OK) return;
+  if (status == TW_OK || status == TW_ERR_CLOSED) return;
   fprintf(stderr, "%s: %s\n", tw_status_name(status), tw_error_message(*err).ptr);
   exit(1);
 }
