@@ -26,9 +26,11 @@ typedef struct line {
   unsigned long long heard;
 } line;
 
-static void must(tw_status status, tw_error *err) {
-  if (status == TW_OK) return;
-  fprintf(stderr, "%s: %s\n", tw_status_name(status), tw_error_message(err).ptr);
+/* Takes the address of the error, whose value may be read before the call has written it. That a session
+ * has ended meanwhile is told by its end, which knows why; a port that is NULL then does no harm. */
+static void must(tw_status status, tw_error **err) {
+  if (status == TW_OK || status == TW_ERR_CLOSED) return;
+  fprintf(stderr, "%s: %s\n", tw_status_name(status), tw_error_message(*err).ptr);
   exit(1);
 }
 
@@ -89,27 +91,28 @@ int main(int argc, char **argv) {
   tw_local_server *server = NULL;
   tw_config *config = NULL;
   tw_session *session = NULL;
+  tw_end *end = NULL;
   const char *key = getenv("TALKWIRE_KEY");
   const char *url = argc > 2 && strcmp(argv[1], "--url") == 0 ? argv[2] : NULL;
   if (!url) {
-    must(tw_local_server_start(NULL, 0, &server, &err), err);
+    must(tw_local_server_start(NULL, 0, &server, &err), &err);
     url = tw_local_server_url(server).ptr;
   }
-  must(tw_config_new(&config, &err), err);
-  must(tw_config_set_url(config, url, TW_NTS, &err), err);
-  if (key) must(tw_config_set_key(config, key, TW_NTS, &err), err);
+  must(tw_config_new(&config, &err), &err);
+  must(tw_config_set_url(config, url, TW_NTS, &err), &err);
+  if (key) must(tw_config_set_key(config, key, TW_NTS, &err), &err);
   must(tw_config_set_session_json(config,
                                   "{\"output_modalities\":[\"audio\"],\"audio\":{\"input\":{"
                                   "\"turn_detection\":{\"type\":\"server_vad\","
                                   "\"silence_duration_ms\":500}}}}",
                                   TW_NTS, &err),
-       err);
-  must(tw_session_open(NULL, config, NULL, &session, &err), err);
+       &err);
+  must(tw_session_open(NULL, config, NULL, &session, &err), &err);
   tw_config_free(config);
   static line l;
   load(&l, "examples/audio/caller.wav");
   /* The session may still be opening: what is said until then is kept and sent. */
-  must(tw_call_attach(session, NULL, 0, &l.call, &err), err);
+  must(tw_call_attach(session, NULL, 0, &l.call, &err), &err);
   pthread_t thread;
   if (pthread_create(&thread, NULL, tick, &l) != 0) return 1;
   int is_answered = answer(session);
@@ -117,7 +120,10 @@ int main(int argc, char **argv) {
   atomic_store(&l.hung_up, 1);
   pthread_join(thread, NULL);
   printf("%.1f s were heard\n", (double)l.heard / 24000);
-  must(tw_session_close_wait(session, PATIENCE_MS, &err), err);
+  must(tw_session_close_wait(session, PATIENCE_MS, &err), &err);
+  must(tw_session_end(session, &end, &err), &err);
+  if (!tw_end_expected(end)) fprintf(stderr, "the call ended: %s\n", tw_end_message(end).ptr);
+  tw_end_free(end);
   tw_call_detach(l.call);
   tw_session_free(session);
   tw_local_server_free(server);

@@ -25,9 +25,10 @@ typedef struct call {
   int is_ready, is_answered, is_closed;
 } call;
 
-static void must(tw_status status, tw_error *err) {
+/* Takes the address of the error, whose value may be read before the call has written it. */
+static void must(tw_status status, tw_error **err) {
   if (status == TW_OK) return;
-  fprintf(stderr, "%s: %s\n", tw_status_name(status), tw_error_message(err).ptr);
+  fprintf(stderr, "%s: %s\n", tw_status_name(status), tw_error_message(*err).ptr);
   exit(1);
 }
 
@@ -115,11 +116,11 @@ static int hold(tw_session *session, call *c, const char *path) {
   if (!await(c, &c->is_ready)) return 1;
   speak(session, path);
   /* The turn is over because we say so: the session was opened without voice detection. */
-  must(tw_session_commit(session, &err), err);
-  must(tw_session_respond(session, NULL, 0, &err), err);
+  must(tw_session_commit(session, &err), &err);
+  must(tw_session_respond(session, NULL, 0, &err), &err);
   if (!await(c, &c->is_answered)) return 1;
   printf("%.1f s of answer\n", (double)c->answer_ms / 1000);
-  must(tw_session_close_wait(session, PATIENCE_MS, &err), err);
+  must(tw_session_close_wait(session, PATIENCE_MS, &err), &err);
   return c->answer_ms > 0 ? 0 : 1;
 }
 
@@ -136,25 +137,25 @@ int main(int argc, char **argv) {
       path = argv[i];
   }
   if (!url) {
-    must(tw_local_server_start(NULL, 0, &server, &err), err);
+    must(tw_local_server_start(NULL, 0, &server, &err), &err);
     url = tw_local_server_url(server).ptr;
   }
-  must(tw_config_new(&config, &err), err);
-  must(tw_config_set_url(config, url, TW_NTS, &err), err);
-  if (key) must(tw_config_set_key(config, key, TW_NTS, &err), err);
+  must(tw_config_new(&config, &err), &err);
+  must(tw_config_set_url(config, url, TW_NTS, &err), &err);
+  if (key) must(tw_config_set_key(config, key, TW_NTS, &err), &err);
   must(tw_config_set_session_json(config,
                                   "{\"output_modalities\":[\"audio\"],\"audio\":{"
                                   "\"input\":{\"format\":{\"type\":\"audio/pcm\",\"rate\":24000},"
                                   "\"turn_detection\":null},"
                                   "\"output\":{\"format\":{\"type\":\"audio/pcm\",\"rate\":24000}}}}",
                                   TW_NTS, &err),
-       err);
+       &err);
   call c = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
   struct tw_callbacks callbacks = TW_CALLBACKS_INIT;
   callbacks.on_event = on_event;
   callbacks.on_closed = on_closed;
   callbacks.user_data = &c;
-  must(tw_session_open(NULL, config, &callbacks, &session, &err), err);
+  must(tw_session_open(NULL, config, &callbacks, &session, &err), &err);
   tw_config_free(config);
   int code = hold(session, &c, path);
   tw_session_free(session);

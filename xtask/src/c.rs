@@ -225,7 +225,8 @@ pub(crate) fn sanitizers(plan: &Plan) -> Done<Outcome> {
     Ok(outcome)
 }
 
-/// Builds against the installed package as a stranger would: pkg-config shared and static, CMake.
+/// Builds against the installed package as a stranger would: pkg-config shared and static, and CMake, which
+/// also builds the examples.
 pub(crate) fn package(plan: &Plan) -> Done<Outcome> {
     let mut outcome = Outcome::default();
     let programs = programs("tests");
@@ -305,17 +306,7 @@ fn cmake(plan: &Plan, program: &Program, outcome: &mut Outcome) -> Done {
     );
     sh::write_file(&dir.join("CMakeLists.txt"), text)?;
     let build = dir.join("build");
-    let mut configure = Command::new("cmake");
-    configure
-        .args(["-G", "Unix Makefiles"])
-        .arg("-S")
-        .arg(&dir)
-        .arg("-B")
-        .arg(&build);
-    configure.arg(format!("-DCMAKE_PREFIX_PATH={}", test::stage().display()));
-    let mut make = Command::new("cmake");
-    make.arg("--build").arg(&build);
-    if !sh::show(&mut configure)?.success() || !sh::show(&mut make)?.success() {
+    if !cmake_builds(&dir, &build)? {
         outcome.add(false, "cmake package: does not build");
         return Ok(());
     }
@@ -323,7 +314,27 @@ fn cmake(plan: &Plan, program: &Program, outcome: &mut Outcome) -> Done {
         let run = Command::new(build.join(format!("with_{kind}")));
         execute(plan, &format!("cmake {kind}"), run, outcome)?;
     }
+    let examples = sh::root().join("examples");
+    if examples.join("CMakeLists.txt").is_file() {
+        let is_built = cmake_builds(&examples, &dir.join("examples"))?;
+        outcome.add(is_built, "cmake examples: do not build");
+    }
     Ok(())
+}
+
+/// Whether the CMakeLists.txt of a directory builds with the installed package.
+fn cmake_builds(source: &Path, build: &Path) -> Done<bool> {
+    let mut configure = Command::new("cmake");
+    configure
+        .args(["-G", "Unix Makefiles"])
+        .arg("-S")
+        .arg(source)
+        .arg("-B")
+        .arg(build);
+    configure.arg(format!("-DCMAKE_PREFIX_PATH={}", test::stage().display()));
+    let mut make = Command::new("cmake");
+    make.arg("--build").arg(build);
+    Ok(sh::show(&mut configure)?.success() && sh::show(&mut make)?.success())
 }
 
 fn wanted(plan: &Plan) -> Done<Vec<Program>> {

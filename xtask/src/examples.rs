@@ -31,6 +31,7 @@ fn python_examples() -> Vec<PathBuf> {
 pub(crate) fn run(plan: &Plan) -> Done<Outcome> {
     let mut outcome = Outcome::default();
     let mut commands = compiled(plan, &mut outcome)?;
+    commands.extend(plugin(plan, &mut outcome)?);
     commands.extend(interpreted(plan)?);
     if commands.is_empty() {
         return Ok(outcome);
@@ -59,16 +60,11 @@ fn compiled(plan: &Plan, outcome: &mut Outcome) -> Done<Vec<(String, Command)>> 
         if !plan.wants(&name) {
             continue;
         }
-        let output = sh::target_dir()
-            .join("examples")
-            .join(name.replace([':', ' '], "-"));
-        sh::write_file(&output, "")?;
+        let output = out(&name.replace([':', ' '], "-"))?;
         let mut compile = program.compile(&output);
         compile.args(c::shared_flags()?).arg("-lm");
-        if sh::show(&mut compile)?.success() {
+        if is_compiled(&mut compile, &name, outcome)? {
             commands.push((name, Command::new(output)));
-        } else {
-            outcome.add(false, format!("{name}: does not compile"));
         }
     }
     for source in rust_examples() {
@@ -81,6 +77,42 @@ fn compiled(plan: &Plan, outcome: &mut Outcome) -> Done<Vec<(String, Command)>> 
         }
     }
     Ok(commands)
+}
+
+/// The host that loads the plugin: only the plugin is built with the package.
+fn plugin(plan: &Plan, outcome: &mut Outcome) -> Done<Option<(String, Command)>> {
+    let name = "example plugin::host".to_owned();
+    let [host, plugin] = ["host", "agent_plugin"].map(|stem| c::Program {
+        source: sh::root().join(format!("examples/plugin/{stem}.c")),
+        language: c::LANGUAGES[0],
+    });
+    if !plan.wants(&name) || !host.source.is_file() {
+        return Ok(None);
+    }
+    // The host looks for the plugin beside itself.
+    let output = out("plugin-host")?;
+    let mut shared = plugin.compile(&out("agent_plugin.so")?);
+    shared.args(["-shared", "-fPIC"]).args(c::shared_flags()?);
+    let mut alone = host.compile(&output);
+    alone.arg("-ldl");
+    let is_built =
+        is_compiled(&mut shared, &name, outcome)? && is_compiled(&mut alone, &name, outcome)?;
+    Ok(is_built.then(|| (name, Command::new(output))))
+}
+
+fn is_compiled(compile: &mut Command, name: &str, outcome: &mut Outcome) -> Done<bool> {
+    let is_good = sh::show(compile)?.success();
+    if !is_good {
+        outcome.add(false, format!("{name}: does not compile"));
+    }
+    Ok(is_good)
+}
+
+/// Where a compiled example goes.
+fn out(name: &str) -> Done<PathBuf> {
+    let path = sh::target_dir().join("examples").join(name);
+    sh::write_file(&path, "")?;
+    Ok(path)
 }
 
 fn interpreted(plan: &Plan) -> Done<Vec<(String, Command)>> {

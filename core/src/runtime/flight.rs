@@ -244,11 +244,11 @@ impl Flight {
         }
         let mut tape = self.lock();
         if step.is_piece() {
-            let recent = tape.lines.iter_mut().rev().take(LOOK_BACK);
+            let mut recent = tape.lines.iter_mut().rev().take(LOOK_BACK);
             let is_same = |line: &&mut Line| {
                 (line.what, line.name.as_str(), line.id.as_str()) == (step.what, step.name, step.id)
             };
-            if let Some(line) = recent.filter(is_same).next() {
+            if let Some(line) = recent.find(is_same) {
                 line.count += 1;
                 line.bytes += step.bytes as u64;
                 line.last_ms = Some(at_ms);

@@ -1,6 +1,6 @@
 //! Events on their way to one reader. Bounded in bytes; one wake-up for a whole batch.
 //!
-//! Events of topics that the reader does not want never come here, see [`super::readers`].
+//! Events of topics that the reader does not want never come here, see `readers`.
 
 use std::collections::VecDeque;
 use std::io::{PipeReader, PipeWriter, Read, Write};
