@@ -48,7 +48,9 @@ static void *media_thread(void *call) {
     fflush(stdout);
     _exit(77);
   }
-  _exit(run((tw_call *)call, 20000));
+  /* Not _exit(): a sanitizer looks around first, and that is a system call. */
+  syscall(SYS_exit_group, run((tw_call *)call, 20000));
+  return NULL;
 }
 
 int main(void) {
