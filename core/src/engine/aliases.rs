@@ -10,21 +10,16 @@ use serde_json::Value;
 
 use crate::wire::ServerEvent;
 
-/// The ids of one session, and the names of those that met again.
+/// The names of ids that met again.
 #[derive(Debug, Default)]
 pub(super) struct Aliases {
     /// Which link it is, for names.
     link: u32,
-    /// Ids of earlier links.
+    /// Ids of earlier links that this one does not know.
     past: HashSet<String>,
-    /// Ids of this link, and those that it was told.
-    present: HashSet<String>,
     /// Names by ids of this link.
     names: HashMap<String, String>,
 }
-
-/// More ids than a server gives in a day.
-const MOST: usize = 100_000;
 
 /// Where a frame holds ids.
 const KEYS: [&str; 5] = [
@@ -39,20 +34,16 @@ const KEYS: [&str; 5] = [
 const NOUNS: [&str; 3] = ["item", "response", "output"];
 
 impl Aliases {
-    /// A new link is the link. It knows the ids that it is `told`.
-    pub(super) fn relinked(&mut self, link: u32, told: impl IntoIterator<Item = String>) {
-        self.link = link;
-        self.past.extend(self.present.drain());
-        self.past.extend(self.names.drain().map(|(_, name)| name));
-        if self.past.len() > MOST {
-            self.past.clear();
-        }
-        self.present.extend(told);
+    /// A new link is the link. What the session remembers of earlier ones has these ids, of which the
+    /// link knows none.
+    pub(super) fn relinked(&mut self, link: u32, past: HashSet<String>) {
+        (self.link, self.past) = (link, past);
+        self.names.clear();
     }
 
-    /// Something that only the link is told has this id.
+    /// The link is told something under its id.
     pub(super) fn told(&mut self, id: &str) {
-        self.present.insert(id.to_owned());
+        self.past.remove(id);
     }
 
     /// Notes the ids that an event brings. Returns whether frames of this link have to be renamed.
@@ -76,15 +67,9 @@ impl Aliases {
     }
 
     fn met(&mut self, id: Option<&str>) {
-        let Some(id) = id.filter(|id| !id.is_empty() && !self.present.contains(*id)) else {
-            return;
-        };
-        if self.past.contains(id) && self.names.len() < MOST {
+        if let Some(id) = id.and_then(|id| self.past.take(id)) {
             let name = format!("{id}~{}", self.link);
-            self.names.insert(id.to_owned(), name);
-        }
-        if self.present.len() < MOST {
-            self.present.insert(id.to_owned());
+            self.names.insert(id, name);
         }
     }
 
@@ -150,6 +135,10 @@ mod tests {
         ServerEvent::from_fields(name, serde_json::from_value(fields).expect("a map"))
     }
 
+    fn past(ids: &[&str]) -> HashSet<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
+    }
+
     fn added(id: &str) -> ServerEvent {
         event(
             "conversation.item.added",
@@ -165,7 +154,7 @@ mod tests {
     fn only_ids_that_meet_again_get_another_name_and_commands_get_the_id_back() {
         let mut aliases = Aliases::default();
         assert!(!aliases.seen(&added("item_1")) && !aliases.seen(&created("resp_1")));
-        aliases.relinked(2, []);
+        aliases.relinked(2, past(&["item_1", "resp_1"]));
         assert!(!aliases.seen(&added("item_7")));
         assert!(aliases.seen(&added("item_1")));
         assert!(aliases.seen(&created("resp_1")));
@@ -183,14 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_link_was_told_keeps_its_id_and_a_third_link_does_not_meet_the_names_of_the_second() {
+    fn what_a_link_is_told_keeps_its_id_and_names_are_those_of_one_link() {
         let mut aliases = Aliases::default();
-        aliases.seen(&added("item_1"));
-        aliases.relinked(2, ["item_1".to_owned()]);
+        aliases.relinked(2, past(&["item_1"]));
+        aliases.told("item_1");
         assert!(!aliases.seen(&added("item_1")));
-        aliases.relinked(3, []);
+        aliases.relinked(3, past(&["item_1"]));
         assert!(aliases.seen(&added("item_1")));
-        aliases.relinked(4, []);
+        assert!(aliases.seen(&added("item_1")), "it is known by now");
+        aliases.relinked(4, past(&["item_1", "item_1~3"]));
         assert!(aliases.seen(&added("item_1")));
         let delta = r#"{"type":"response.output_text.delta","item_id":"item_1"}"#;
         assert!(aliases.inward(delta).unwrap().contains("item_1~4"));

@@ -1,5 +1,6 @@
 //! How the engine changes its link: by plan, or after a loss.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::commands::REPLACED;
@@ -365,15 +366,23 @@ impl Engine {
         self.halves = Default::default();
         let ids = self.history.segments().iter().map(|s| s.item_id.clone());
         self.restored = ids.collect();
-        let told: Vec<String> = match self.dialect.can("assistant_items") {
+        self.aliases.relinked(self.link.id().0, self.past_ids());
+    }
+
+    /// The ids that the session remembers and the link is not going to be told of.
+    fn past_ids(&self) -> HashSet<String> {
+        let mut past: HashSet<String> = self.responses.past_ids().cloned().collect();
+        past.extend(self.tools.call_ids().cloned());
+        match self.dialect.can("assistant_items") {
             true => {
-                let calls = self.tools.pairs().into_iter().map(|pair| pair.call_id);
-                self.restored.iter().cloned().chain(calls).collect()
+                for pair in self.tools.pairs() {
+                    past.remove(&pair.call_id);
+                }
             }
             // It is told words, and knows no id of them.
-            false => Vec::new(),
-        };
-        self.aliases.relinked(self.link.id().0, told);
+            false => past.extend(self.restored.iter().cloned()),
+        }
+        past
     }
 
     /// An answer of an earlier link was cut: this one knows its words at the most, which cannot be

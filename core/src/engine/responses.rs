@@ -282,8 +282,7 @@ impl Responses {
             self.waiting.push_front(wish);
         }
         let running = std::mem::take(&mut self.running);
-        // Nothing comes over the old link any more, and a server may count from the beginning again.
-        self.over.clear();
+        running.iter().for_each(|r| self.remember(r.id.clone()));
         self.served.clear();
         self.unwanted.clear();
         (
@@ -537,6 +536,11 @@ impl Responses {
             self.over.pop_front();
         }
         self.over.push_back(id);
+    }
+
+    /// The responses that are over, as far as they are remembered.
+    pub(super) fn past_ids(&self) -> impl Iterator<Item = &String> {
+        self.over.iter()
     }
 
     fn is_over(&self, id: &str) -> bool {

@@ -169,6 +169,10 @@ impl Tools {
         Ok(())
     }
 
+    pub(super) fn call_ids(&self) -> impl Iterator<Item = &String> {
+        self.book.iter().map(|call| &call.call_id)
+    }
+
     pub(super) fn knows(&self, call_id: &str) -> bool {
         self.book.iter().any(|call| call.call_id == call_id)
     }
