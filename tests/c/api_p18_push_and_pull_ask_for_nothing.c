@@ -1,5 +1,7 @@
 /* A media thread under a filter that kills the process on any system call but its end pushes and
    pulls, while the session works beside it. The end of the process is the last word of the test. */
+#define _GNU_SOURCE
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
