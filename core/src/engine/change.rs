@@ -16,6 +16,7 @@ use super::requests::until;
 use super::responses::{Gone, LINK_CHANGED, TURN_DETECTED, cancelled};
 use super::rollover::{Outage, Standby};
 use super::turns::Turns;
+use super::uplink::Json;
 use super::{Engine, answer};
 use crate::error::{Error, Kind, Who};
 use crate::event::local::{Cut, Local, Lost, Rolled};
@@ -332,6 +333,7 @@ impl Engine {
                 fx,
             );
         }
+        self.forget_deleted(now, fx);
         let told = self.replay(fx);
         let lost_ms = self.send_again(now, fx);
         let rolled = Rolled {
@@ -367,6 +369,22 @@ impl Engine {
         let ids = self.history.segments().iter().map(|s| s.item_id.clone());
         self.restored = ids.collect();
         self.aliases.relinked(self.link.id().0, self.past_ids());
+    }
+
+    /// What the application has deleted while there was no link, the next one is not told.
+    fn forget_deleted(&mut self, now: Instant, fx: &mut Effects) {
+        let mut kept = Vec::new();
+        for (command, ticket) in self.held.release() {
+            let is_there = |id: &String| self.history.segments().iter().any(|s| s.item_id == *id);
+            match deleted(&command).filter(is_there) {
+                Some(id) => {
+                    self.history.remove(&id);
+                    self.settle(now, ticket, Ok(super::io::Reply::nothing()), fx);
+                }
+                None => kept.push((command, ticket)),
+            }
+        }
+        self.held.put_back(kept);
     }
 
     /// The ids that the session remembers and the link is not going to be told of.
@@ -512,6 +530,19 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// The item that a command deletes, if it does that.
+fn deleted(command: &Command) -> Option<String> {
+    let event = match command {
+        Command::Send(event) => event.clone(),
+        Command::Json(text) => Json::parse(text).ok()?.event,
+        _ => return None,
+    };
+    match event {
+        ClientEvent::ItemDelete(e) => Some(e.item_id),
+        _ => None,
     }
 }
 

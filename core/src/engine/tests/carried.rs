@@ -60,6 +60,11 @@ impl Bench {
     /// The link is lost; what is sent over the next one.
     fn relinked(&mut self) -> Vec<Value> {
         self.lose();
+        self.linked_again()
+    }
+
+    /// The next link is dialled and greeted; what is sent over it.
+    fn linked_again(&mut self) -> Vec<Value> {
         self.input(Input::Timeout);
         self.input(Input::LinkUp(NEXT));
         let greeting = json!({"type": "session.created", "session": {"id": "t"}});
@@ -88,6 +93,29 @@ fn what_a_silent_link_has_not_confirmed_is_sent_again_however_late_its_loss_is_k
     bench.say();
     bench.now += Duration::from_secs(25);
     assert_eq!(texts(&bench.relinked()), ["I am Anna."]);
+}
+
+#[test]
+fn what_is_deleted_while_there_is_no_link_is_not_told_to_the_next_one() {
+    for new in [Bench::lasting, || Bench::in_words().greeted()] {
+        let mut bench = new();
+        for (id, words) in [("item_a", "I am Anna."), ("item_b", "Forget my name.")] {
+            let content = json!([{"type": "input_text", "text": words}]);
+            let item = json!({"type": "message", "role": "user", "id": id, "content": content});
+            bench.server(json!({"type": "conversation.item.added", "item": item}));
+        }
+        bench.lose();
+        let delete = json!({"type": "conversation.item.delete", "item_id": "item_a"});
+        bench.json(delete, 7);
+        let frames = bench.linked_again();
+        let told: String = texts(&frames).concat();
+        assert!(
+            told.contains("Forget my name.") && !told.contains("Anna"),
+            "{told}"
+        );
+        let is_delete = |frame: &&Value| frame["type"] == "conversation.item.delete";
+        assert_eq!(frames.iter().filter(is_delete).count(), 0, "{frames:?}");
+    }
 }
 
 /// A server that takes no items of the agent, and counts from 1 in each session.
