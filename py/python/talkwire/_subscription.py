@@ -48,7 +48,8 @@ class Subscription:
         self._loop = asyncio.get_running_loop()
         self._born = _process.generation()
         self._events: deque[Event] = deque()
-        self._waiters: set[asyncio.Future[None]] = set()
+        # In order: who waited first gets what comes first.
+        self._waiters: dict[asyncio.Future[None], None] = {}
         self._fd: int | None = None
 
     async def recv(self) -> Event:
@@ -87,11 +88,11 @@ class Subscription:
             self._fd = self._native.wakeup_fd()
             self._loop.add_reader(self._fd, self._ready, weakref.ref(self))
         waiter = self._loop.create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            del self._waiters[waiter]
             if not self._waiters:
                 self._stop_listening()
 
