@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Only attempts that are made by themselves ask it. An application that opens a session is always
-//! let through, and what comes of that counts.
+//! let through to its first endpoint, and what comes of that counts.
 
 use std::time::{Duration, Instant};
 

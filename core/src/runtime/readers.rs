@@ -16,7 +16,9 @@ const MOST: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Readers {
     own: Arc<Mailbox>,
-    others: Mutex<Vec<Arc<Mailbox>>>,
+    /// Shared with whoever tells them something: a reader that is woken may be anybody's code, which
+    /// no lock may be held for.
+    others: Mutex<Arc<Vec<Arc<Mailbox>>>>,
     /// Topics of all of them together: what nobody wants is not even made.
     wanted: AtomicU8,
     opened: Instant,
@@ -50,7 +52,8 @@ impl Readers {
     /// Whether the session's own reader keeps up. A subscription that does not is over.
     pub(super) fn push(&self, event: Event) -> Pressure {
         let topic = event.topic();
-        for other in self.lock().iter() {
+        let others = self.lock().clone();
+        for other in others.iter() {
             if other.topics().has(topic) && other.push(event.clone()) == Pressure::Full {
                 let message = "events of a subscription were not read and their bound was reached";
                 other.finish(End::new(Who::App, Kind::SlowReader, message));
@@ -73,7 +76,8 @@ impl Readers {
     /// The session is over, for all of them.
     pub(super) fn finish(&self, end: &End) {
         self.own.finish(end.clone());
-        for other in self.lock().drain(..) {
+        let others = std::mem::take(&mut *self.lock());
+        for other in others.iter() {
             other.finish(end.clone());
         }
     }
@@ -81,7 +85,8 @@ impl Readers {
     /// One more reader of what is told from now on.
     pub(crate) fn add(&self, bounds: Bounds) -> Result<Arc<Mailbox>> {
         let mailbox = Arc::new(Mailbox::new(bounds));
-        let mut others = self.lock();
+        let mut shared = self.lock();
+        let others = Arc::make_mut(&mut shared);
         others.retain(|other| other.end().is_none());
         if others.len() >= MOST {
             let message = format!("a session has {MOST} subscriptions at most");
@@ -92,16 +97,17 @@ impl Readers {
             Some(end) => mailbox.finish(end),
             None => others.push(mailbox.clone()),
         }
-        self.count(&others);
+        self.count(others);
         Ok(mailbox)
     }
 
     /// A reader wants nothing more; what waits for it can still be read.
     pub(crate) fn remove(&self, mailbox: &Arc<Mailbox>) {
-        let mut others = self.lock();
+        let mut shared = self.lock();
+        let others = Arc::make_mut(&mut shared);
         others.retain(|other| !Arc::ptr_eq(other, mailbox));
-        self.count(&others);
-        drop(others);
+        self.count(others);
+        drop(shared);
         mailbox.finish(End {
             expected: true,
             ..End::new(Who::App, Kind::Closed, "the subscription was closed")
@@ -115,7 +121,7 @@ impl Readers {
     }
 
     /// A panic elsewhere must not stop events: the list is valid between any two statements.
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
+    fn lock(&self) -> MutexGuard<'_, Arc<Vec<Arc<Mailbox>>>> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -183,6 +189,28 @@ mod tests {
         assert_eq!(slow.end().map(|end| end.why), Some(Kind::SlowReader));
         assert_eq!(names(readers.own()).len(), 5);
         assert!(readers.own().end().is_none());
+    }
+
+    #[test]
+    fn a_reader_that_is_woken_may_end_its_subscription_at_once() {
+        struct Leaves(Arc<Readers>, Arc<Mailbox>);
+        impl std::task::Wake for Leaves {
+            fn wake(self: Arc<Self>) {
+                self.0.remove(&self.1);
+            }
+        }
+        let readers = Arc::new(Readers::new(bounds(&[], 100)));
+        let mailbox = readers.add(bounds(&[Topic::Control], 100)).unwrap();
+        let waker = Arc::new(Leaves(readers.clone(), mailbox.clone())).into();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(mailbox.poll_next(&mut context).is_pending());
+        readers.push(event(DONE));
+        assert!(mailbox.end().is_some());
+        assert_eq!(
+            names(&mailbox),
+            [DONE],
+            "what came before the end can be read"
+        );
     }
 
     #[test]
