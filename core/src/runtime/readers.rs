@@ -16,19 +16,27 @@ const MOST: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Readers {
     own: Arc<Mailbox>,
-    /// Shared with whoever tells them something: a reader that is woken may be anybody's code, which
-    /// no lock may be held for.
-    others: Mutex<Arc<Vec<Arc<Mailbox>>>>,
+    list: Mutex<List>,
     /// Topics of all of them together: what nobody wants is not even made.
     wanted: AtomicU8,
     opened: Instant,
+}
+
+/// Those of subscriptions.
+#[derive(Debug, Default)]
+struct List {
+    /// Shared with whoever tells them something: a reader that is woken may be anybody's code, which
+    /// no lock may be held for.
+    others: Arc<Vec<Arc<Mailbox>>>,
+    /// How the session ended, for those who come late.
+    end: Option<End>,
 }
 
 impl Readers {
     pub(super) fn new(own: Bounds) -> Self {
         Self {
             own: Arc::new(Mailbox::new(own)),
-            others: Mutex::default(),
+            list: Mutex::default(),
             wanted: AtomicU8::new(own.topics.bits()),
             opened: Instant::now(),
         }
@@ -52,7 +60,7 @@ impl Readers {
     /// Whether the session's own reader keeps up. A subscription that does not is over.
     pub(super) fn push(&self, event: Event) -> Pressure {
         let topic = event.topic();
-        let others = self.lock().clone();
+        let others = self.lock().others.clone();
         for other in others.iter() {
             if other.topics().has(topic) && other.push(event.clone()) == Pressure::Full {
                 let message = "events of a subscription were not read and their bound was reached";
@@ -73,28 +81,31 @@ impl Readers {
         }
     }
 
-    /// The session is over, for all of them.
+    /// The session is over, for all of them: who is told by its own reader finds the others ended.
     pub(super) fn finish(&self, end: &End) {
-        self.own.finish(end.clone());
-        let others = std::mem::take(&mut *self.lock());
+        let mut list = self.lock();
+        list.end.get_or_insert_with(|| end.clone());
+        let others = std::mem::take(&mut list.others);
+        drop(list);
         for other in others.iter() {
             other.finish(end.clone());
         }
+        self.own.finish(end.clone());
     }
 
     /// One more reader of what is told from now on.
     pub(crate) fn add(&self, bounds: Bounds) -> Result<Arc<Mailbox>> {
         let mailbox = Arc::new(Mailbox::new(bounds));
-        let mut shared = self.lock();
-        let others = Arc::make_mut(&mut shared);
+        let mut list = self.lock();
+        let List { others, end } = &mut *list;
+        let others = Arc::make_mut(others);
         others.retain(|other| other.end().is_none());
         if others.len() >= MOST {
             let message = format!("a session has {MOST} subscriptions at most");
             return Err(Error::new(Kind::Refused, message));
         }
-        // Asked under the lock: who is added before the end is told of it with the others.
-        match self.own.end() {
-            Some(end) => mailbox.finish(end),
+        match end {
+            Some(end) => mailbox.finish(end.clone()),
             None => others.push(mailbox.clone()),
         }
         self.count(others);
@@ -103,11 +114,11 @@ impl Readers {
 
     /// A reader wants nothing more; what waits for it can still be read.
     pub(crate) fn remove(&self, mailbox: &Arc<Mailbox>) {
-        let mut shared = self.lock();
-        let others = Arc::make_mut(&mut shared);
+        let mut list = self.lock();
+        let others = Arc::make_mut(&mut list.others);
         others.retain(|other| !Arc::ptr_eq(other, mailbox));
         self.count(others);
-        drop(shared);
+        drop(list);
         mailbox.finish(End {
             expected: true,
             ..End::new(Who::App, Kind::Closed, "the subscription was closed")
@@ -121,8 +132,8 @@ impl Readers {
     }
 
     /// A panic elsewhere must not stop events: the list is valid between any two statements.
-    fn lock(&self) -> MutexGuard<'_, Arc<Vec<Arc<Mailbox>>>> {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,6 +222,24 @@ mod tests {
             [DONE],
             "what came before the end can be read"
         );
+    }
+
+    #[test]
+    fn who_is_told_the_end_of_the_session_finds_its_subscriptions_ended() {
+        struct Looks(Arc<Mailbox>, std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Looks {
+            fn wake(self: Arc<Self>) {
+                self.1.store(self.0.end().is_some(), Ordering::Relaxed);
+            }
+        }
+        let readers = Readers::new(bounds(&[], 100));
+        let mailbox = readers.add(bounds(&[Topic::Audio], 100)).unwrap();
+        let looks = Arc::new(Looks(mailbox, false.into()));
+        let waker = looks.clone().into();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(readers.own().poll_next(&mut context).is_pending());
+        readers.finish(&End::new(Who::Network, Kind::Lost, "gone"));
+        assert!(looks.1.load(Ordering::Relaxed));
     }
 
     #[test]
