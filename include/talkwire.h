@@ -150,6 +150,15 @@
 /** First value of a `struct tw_stats`: knows its size. */
 #define TW_STATS_INIT {sizeof(struct tw_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
+/** First value of a `struct tw_counts`: knows its size. */
+#define TW_COUNTS_INIT {sizeof(struct tw_counts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** First value of a `struct tw_usage`: knows its size. */
+#define TW_USAGE_INIT {sizeof(struct tw_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** First value of a `struct tw_segment`: knows its size. */
+#define TW_SEGMENT_INIT {sizeof(struct tw_segment), 0, false, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0, 0, 0}
+
 /** The customer, or both in turn where tracks are interleaved. */
 #define TW_TRACK_CUSTOMER 0
 
@@ -360,6 +369,13 @@
 /** It is refused. */
 #define TW_WHEN_BUSY_REFUSE 3
 
+/** The caller. */
+#define TW_ROLE_CUSTOMER 1
+/** The model. */
+#define TW_ROLE_AGENT 2
+/** Instructions among the items. */
+#define TW_ROLE_SYSTEM 3
+
 /** The media port of a session: sound in, sound out, by the clock of the host. */
 typedef struct tw_call tw_call;
 
@@ -396,7 +412,7 @@ typedef struct tw_session tw_session;
 /** A reader of some topics of a session, with bounds of its own. */
 typedef struct tw_subscription tw_subscription;
 
-/** A conversation as it was when it was written down. */
+/** A conversation as it was when it was taken. */
 typedef struct tw_transcript tw_transcript;
 
 /** What a call returns: TW_OK, another positive answer, or a negative TW_ERR_*. */
@@ -482,6 +498,92 @@ typedef struct tw_callbacks {
   void *user_data;
 } tw_callbacks;
 
+/**
+ * What a session did so far. Times are in milliseconds; all numbers but those of what waits only
+ * grow. Begin with TW_COUNTS_INIT.
+ */
+typedef struct tw_counts {
+  /** Bytes of this struct, as the caller knows it; set by TW_COUNTS_INIT. */
+  size_t struct_size;
+  /** How long the session has been open, until its last step. */
+  uint64_t age_ms;
+  /** Links that were opened. */
+  uint64_t links;
+  /** Links that were lost. */
+  uint64_t losses;
+  /** Changes to a new link by plan. */
+  uint64_t rollovers;
+  /** Changes to a new link after a loss. */
+  uint64_t recoveries;
+  /** Frames given to links to be sent. */
+  uint64_t frames_sent;
+  /** Frames that came. */
+  uint64_t frames_received;
+  /** Audio given to links to be sent. */
+  uint64_t audio_sent_ms;
+  /** Captured audio that was dropped because it could not be sent. */
+  uint64_t audio_dropped_ms;
+  /** Audio of answers that came. */
+  uint64_t audio_received_ms;
+  /** Interruptions by the customer. */
+  uint64_t barge_ins;
+  /** Calls of registered tools. */
+  uint64_t tool_calls;
+  /** Errors that the server told. */
+  uint64_t server_errors;
+  /** Broken frames, and commands that failed with nobody waiting for them. */
+  uint64_t faults;
+  /** Turns whose answer was heard; the three below are about these. */
+  uint64_t answers;
+  /**
+   * From the customer's last word, or what is known of it, to the first sound of the answer: of the
+   * last turn.
+   */
+  uint64_t answer_ms;
+  /** Of the slowest turn. */
+  uint64_t answer_max_ms;
+  /** Of all turns together. */
+  uint64_t answer_sum_ms;
+  /** Pings that were answered. */
+  uint64_t round_trips;
+  /** How long the last one took there and back. */
+  uint64_t round_trip_ms;
+  /** Events that wait to be read by the session's own reader. */
+  uint64_t unread_events;
+  /** Bytes that they hold in memory, roughly. */
+  uint64_t unread_bytes;
+  /** Audio that was dropped because it was not read. */
+  uint64_t unread_dropped_ms;
+  /** Commands that wait to be looked at. */
+  uint64_t waiting_commands;
+} tw_counts;
+
+/** Tokens of a session so far, cancelled responses included. Begin with TW_USAGE_INIT. */
+typedef struct tw_usage {
+  /** Bytes of this struct, as the caller knows it; set by TW_USAGE_INIT. */
+  size_t struct_size;
+  /** Responses counted. */
+  uint64_t responses;
+  /** Tokens read. */
+  uint64_t input_tokens;
+  /** Tokens written. */
+  uint64_t output_tokens;
+  /** Text tokens read. */
+  uint64_t input_text_tokens;
+  /** Audio tokens read. */
+  uint64_t input_audio_tokens;
+  /** Tokens read from the provider's cache. */
+  uint64_t cached_tokens;
+  /** Text tokens written. */
+  uint64_t output_text_tokens;
+  /** Audio tokens written. */
+  uint64_t output_audio_tokens;
+  /** Tokens of the conversation after the last response. */
+  uint64_t context_tokens;
+  /** Tokens that the model can hold; 0 where the dialect does not say. */
+  uint64_t context_limit_tokens;
+} tw_usage;
+
 /** What waits for a reader, and what was dropped because it was not read. */
 typedef struct tw_backlog {
   /** Events that wait. */
@@ -493,6 +595,33 @@ typedef struct tw_backlog {
   /** Frames that were dropped so far; `missed` of TW_EVENT_WIRE_FRAME tells where. */
   uint64_t dropped_frames;
 } tw_backlog;
+
+/** One utterance of a transcript, which its texts belong to. Begin with TW_SEGMENT_INIT. */
+typedef struct tw_segment {
+  /** Bytes of this struct, as the caller knows it; set by TW_SEGMENT_INIT. */
+  size_t struct_size;
+  /** Who said it, TW_ROLE_*. */
+  int32_t role;
+  /** Whether the words will not change. */
+  bool is_final;
+  /** The words, as far as they are known. */
+  struct tw_str text;
+  /**
+   * The words that were heard: all of them, or of an answer that was cut about those of the part of
+   * its sound that was.
+   */
+  struct tw_str heard;
+  /** The item it belongs to. */
+  struct tw_str item_id;
+  /** Start in milliseconds, of session audio for speech, of the session for the rest; -1 unknown. */
+  int64_t start_ms;
+  /** End, likewise. */
+  int64_t end_ms;
+  /** Of an answer that was cut, how much of its sound was heard; -1 for all else. */
+  int64_t heard_ms;
+  /** Of an answer that was cut, how much of its sound had been received; -1 for all else. */
+  int64_t received_ms;
+} tw_segment;
 
 /** It is done. */
 #define TW_OK 0
@@ -1367,6 +1496,34 @@ TW_API tw_status tw_session_played(struct tw_session *session,
                             uint64_t heard_ms,
                             struct tw_error **err);
 
+/**
+ * What a session did so far. Also after its end.
+ *
+ * @param session  the session
+ * @param counts   a struct that began with TW_COUNTS_INIT; receives the numbers
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_stats(const struct tw_session *session,
+                           struct tw_counts *counts,
+                           struct tw_error **err);
+
+/**
+ * Tokens used so far. Also after the end of the session.
+ *
+ * @param session  the session
+ * @param usage    a struct that began with TW_USAGE_INIT; receives the numbers
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_usage(const struct tw_session *session,
+                           struct tw_usage *usage,
+                           struct tw_error **err);
+
 /* ---- Tools ------------------------------------------------------------------------------------- */
 
 /**
@@ -1651,25 +1808,23 @@ TW_API uint64_t tw_recorder_written_ms(const struct tw_recorder *recorder);
 TW_API void tw_recorder_free(struct tw_recorder *recorder);
 
 /**
- * Writes the conversation so far down: as JSON (`segments` with `role`, `text`, `start_ms`,
- * `end_ms`, `item_id`, `is_final`), or for players as WebVTT or SubRip. Before the session is
- * closed: what is over has forgotten it.
+ * Takes the conversation so far, at least as new as the last event that was read: for
+ * tw_transcript_segment(), and written down as JSON (`segments` with `role`, `text`, `start_ms`,
+ * `end_ms`, `item_id`, `is_final`, and of an answer that was cut `heard`, `heard_ms`, `received_ms`),
+ * or for players as WebVTT or SubRip. Also after the end of the session.
  *
  * @param session     the session
  * @param form        "json", "vtt" or "srt"
  * @param len         its bytes, or TW_NTS
- * @param timeout_ms  milliseconds to wait for the session
  * @param transcript  receives the transcript; give it back with tw_transcript_free()
  * @param err         receives the error, may be NULL
- * @return TW_OK, TW_ERR_TIMEOUT, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_WOULD_DEADLOCK (in a
- *         callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
- * Thread-safe: yes. In a callback: no. Blocks: yes.
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
-TW_API tw_status tw_transcript_write(struct tw_session *session,
+TW_API tw_status tw_transcript_write(const struct tw_session *session,
                               const char *form,
                               size_t len,
-                              uint32_t timeout_ms,
                               struct tw_transcript **transcript,
                               struct tw_error **err);
 
@@ -1679,6 +1834,29 @@ TW_API tw_status tw_transcript_write(struct tw_session *session,
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
 TW_API struct tw_str tw_transcript_text(const struct tw_transcript *transcript);
+
+/**
+ * How many utterances a transcript has. 0 for NULL.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API size_t tw_transcript_count(const struct tw_transcript *transcript);
+
+/**
+ * One utterance, in the order of the conversation.
+ *
+ * @param transcript  the transcript
+ * @param index       its place, from 0
+ * @param segment     a struct that began with TW_SEGMENT_INIT; receives the utterance
+ * @param err         receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT (no such place, or a struct without its size), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_transcript_segment(const struct tw_transcript *transcript,
+                                size_t index,
+                                struct tw_segment *segment,
+                                struct tw_error **err);
 
 /**
  * Gives the transcript back. NULL is allowed.

@@ -330,6 +330,26 @@ class Call {
   detail::Handle<tw_call, tw_call_detach> call_;
 };
 
+/// A conversation as it was when it was taken. Its segments, and their texts, belong to it.
+class Transcript {
+ public:
+  std::string_view text() const noexcept { return detail::view(tw_transcript_text(get())); }
+  std::size_t size() const noexcept { return tw_transcript_count(get()); }
+  /// One utterance, in the order of the conversation.
+  tw_segment operator[](std::size_t index) const {
+    detail::Check check;
+    tw_segment segment = TW_SEGMENT_INIT;
+    check(tw_transcript_segment(get(), index, &segment, check));
+    return segment;
+  }
+
+  const tw_transcript *get() const noexcept { return handle_.get(); }
+
+ private:
+  friend class SessionRef;
+  explicit Transcript(tw_transcript *transcript) noexcept : handle_(transcript) {}
+  detail::Handle<tw_transcript, tw_transcript_free> handle_;
+};
 
 /// The recording of a call; it goes on without this, to the end of its session.
 class Recorder {
@@ -378,15 +398,26 @@ class SessionRef {
                             &recorder, check));
     return Recorder(recorder);
   }
-  /// The conversation so far as "json", "vtt" or "srt".
-  std::string transcript(std::string_view form, milliseconds within) {
+  /// The conversation so far; its text is written as "json", "vtt" or "srt".
+  Transcript transcript(std::string_view form = "json") const {
     detail::Check check;
     tw_transcript *transcript = nullptr;
-    check(tw_transcript_write(session_, form.data(), form.size(), within.count(), &transcript,
-                              check));
-    const detail::Handle<tw_transcript, tw_transcript_free> owned(transcript);
-    const tw_str text = tw_transcript_text(transcript);
-    return std::string(text.ptr, text.len);
+    check(tw_transcript_write(session_, form.data(), form.size(), &transcript, check));
+    return Transcript(transcript);
+  }
+  /// What the session did so far.
+  struct tw_counts stats() const {
+    detail::Check check;
+    struct tw_counts counts = TW_COUNTS_INIT;
+    check(tw_session_stats(session_, &counts, check));
+    return counts;
+  }
+  /// Tokens used so far.
+  struct tw_usage usage() const {
+    detail::Check check;
+    struct tw_usage usage = TW_USAGE_INIT;
+    check(tw_session_usage(session_, &usage, check));
+    return usage;
   }
   void commit() { call(tw_session_commit); }
   void clear() { call(tw_session_clear); }

@@ -27,6 +27,7 @@ pub mod server;
 pub mod session;
 pub mod session_commands;
 pub mod session_turns;
+pub mod stats;
 pub mod subscription;
 pub mod tool;
 pub mod transcript;

@@ -47,8 +47,9 @@ impl tw_session {
         Ok(&self.session)
     }
 
-    pub(crate) fn flight_record(&self) -> String {
-        self.session.flight_record()
+    /// The session, also when it is over: for whoever only looks.
+    pub(crate) fn any(&self) -> &Session {
+        &self.session
     }
 
     /// One more reader; of a session that is over it only gets the end.

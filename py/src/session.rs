@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -138,13 +138,21 @@ impl Session {
         wish.or_raise(py).map(drop)
     }
 
-    /// Tokens used so far, as JSON, once it has come about.
-    fn usage(&self) -> PyResult<Waiting> {
-        let session = self.0.clone();
-        Waiting::telling(async move {
-            let usage = session.usage().await?;
-            Ok(serde_json::json!(usage).to_string())
-        })
+    /// Tokens used so far, as JSON.
+    fn usage(&self) -> String {
+        serde_json::json!(self.0.usage()).to_string()
+    }
+
+    /// What the session did so far, as JSON.
+    fn stats(&self) -> String {
+        serde_json::json!(self.0.stats()).to_string()
+    }
+
+    /// The conversation so far, as a JSON list.
+    fn history(&self) -> String {
+        let history = self.0.history();
+        let segments = history.iter().map(|segment| segment.to_json());
+        serde_json::Value::from_iter(segments).to_string()
     }
 
     /// Attaches a media port; options as JSON.
@@ -160,11 +168,10 @@ impl Session {
         recorder.or_raise(py).map(Recorder)
     }
 
-    /// The conversation so far, as `json`, `vtt` or `srt`, once it has been written down.
-    fn transcript(&self, py: Python<'_>, form: &str) -> PyResult<Waiting> {
+    /// The conversation so far, as `json`, `vtt` or `srt`.
+    fn transcript(&self, py: Python<'_>, form: &str) -> PyResult<String> {
         let form = Form::named(form).or_raise(py)?;
-        let session = self.0.clone();
-        Waiting::telling(async move { session.transcript(form).await })
+        Ok(self.0.transcript(form))
     }
 
     /// Asks for the end, which then comes within the given time.
@@ -214,7 +221,6 @@ pub(crate) fn ended(end: &End) -> String {
 pub(crate) struct Waiting {
     future: Mutex<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     bell: Arc<Bell>,
-    told: Arc<OnceLock<String>>,
 }
 
 impl Waiting {
@@ -222,20 +228,7 @@ impl Waiting {
         Ok(Self {
             future: Mutex::new(Box::pin(future)),
             bell: Arc::new(Bell::new()?),
-            told: Arc::default(),
         })
-    }
-
-    /// One whose result is read by `told`.
-    fn telling(future: impl Future<Output = Result<String>> + Send + 'static) -> PyResult<Self> {
-        let told = Arc::<OnceLock<String>>::default();
-        let tell = told.clone();
-        let waiting = Self::new(async move {
-            // It is told once; there is nobody else to tell.
-            let _ = tell.set(future.await?);
-            Ok(())
-        })?;
-        Ok(Self { told, ..waiting })
     }
 }
 
@@ -244,11 +237,6 @@ impl Waiting {
     #[getter]
     fn fd(&self) -> RawFd {
         self.bell.fd().as_raw_fd()
-    }
-
-    /// What it told, once it has come about.
-    fn told(&self) -> Option<&str> {
-        self.told.get().map(String::as_str)
     }
 
     /// Whether it has come about; raises what prevented it.

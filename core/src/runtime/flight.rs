@@ -192,7 +192,7 @@ impl Flight {
             Command::Interrupt(_) => "interrupt",
             Command::Register(_) => "register tool",
             Command::ToolResult { .. } => "tool result",
-            Command::History | Command::Settings | Command::Usage | Command::Played(_) => return,
+            Command::Settings | Command::Played(_) => return,
         };
         self.add(at_ms, Step::new("command", name));
     }

@@ -4,6 +4,7 @@
 //! Each session is one task on a worker, so no lock guards an engine and no thread belongs to a
 //! session. The library sets no signal handler and blocks every signal in its own threads.
 
+pub(crate) mod account;
 mod attached;
 pub mod dispatch;
 mod driver;

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from . import events
+from ._account import Segment, Stats, Usage
 from ._call import Call, CallOptions, CallStats, EchoGate
 from ._client import ConnectionManager, Options, connect
 from ._connection import Connection
@@ -86,7 +87,9 @@ __all__ = [
     "RealtimeError",
     "Recorder",
     "RefusedError",
+    "Segment",
     "ServerError",
+    "Stats",
     "Subscription",
     "TlsError",
     "Topic",
@@ -94,6 +97,7 @@ __all__ = [
     "UnreachableError",
     "Unsent",
     "UnsupportedError",
+    "Usage",
     "WouldDeadlockError",
     "__version__",
     "connect",

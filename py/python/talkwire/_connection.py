@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from . import _native, _process
+from ._account import Segment, Stats, Usage
 from ._call import Call, CallOptions, octets
 from ._errors import (
     ConnectionClosed,
@@ -236,21 +237,25 @@ class Connection:
         self._check()
         self._native.played(item_id, content_index, heard_ms)
 
-    async def usage(self) -> Object:
-        """Tokens used so far by modality, cancelled responses included; ``cached_tokens`` are a
-        part of those read."""
-        self._check()
-        waiting = self._native.usage()
-        await self._until(waiting)
-        told: Object = json.loads(waiting.told() or "{}", object_pairs_hook=Object)
-        return told
+    @property
+    def history(self) -> list[Segment]:
+        """The conversation so far, in its order; at least as new as the last event that was read.
+        Also after the end."""
+        return [Segment(**fields) for fields in json.loads(self._native.history())]
 
-    async def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
-        """The conversation so far, written down: as JSON, WebVTT or SubRip."""
-        self._check()
-        waiting = self._native.transcript(form)
-        await self._until(waiting)
-        return waiting.told() or ""
+    @property
+    def usage(self) -> Usage:
+        """Tokens used so far, cancelled responses included. Also after the end."""
+        return Usage(**json.loads(self._native.usage()))
+
+    @property
+    def stats(self) -> Stats:
+        """What the session did so far, in numbers. Also after the end."""
+        return Stats(**json.loads(self._native.stats()))
+
+    def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
+        """The conversation so far, written down: as JSON, WebVTT or SubRip. Also after the end."""
+        return self._native.transcript(form)
 
     # ---- sending --------------------------------------------------------------------------------
 
