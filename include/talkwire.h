@@ -41,7 +41,8 @@
  *
  * @section callbacks Events by callback
  *
- * With callbacks (push), a session's events come on one thread of its runtime.
+ * With callbacks (push), a session's events come on one callback thread of its runtime, or with
+ * TW_DELIVERY_DIRECT on its I/O thread.
  * P3. on_closed comes exactly once, and no on_event after it.
  * P4. drop comes exactly once, after on_closed, and nothing after it; also when opening fails (then
  *     without on_closed) and when the session is freed without a close.
@@ -145,7 +146,7 @@
 #define TW_FOREVER UINT32_MAX
 
 /** First value of a `struct tw_callbacks`: knows its size, calls nothing. */
-#define TW_CALLBACKS_INIT {sizeof(struct tw_callbacks), NULL, NULL, NULL, NULL}
+#define TW_CALLBACKS_INIT {sizeof(struct tw_callbacks), NULL, NULL, NULL, NULL, 0}
 
 /** First value of a `struct tw_stats`: knows its size. */
 #define TW_STATS_INIT {sizeof(struct tw_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -357,6 +358,16 @@
 /** `session.output_transcript.delta` of a translation session. */
 #define TW_EVENT_SESSION_OUTPUT_TRANSCRIPT_DELTA 51
 
+/** On a callback thread `tw-cb-N`, always the same one; the default. */
+#define TW_DELIVERY_PINNED 0
+
+/**
+ * On the I/O thread `tw-io-N` itself, which saves a change of threads. For callbacks that never wait:
+ * they hold up every session of that thread. What is left when its runtime is shut down or freed comes
+ * on the thread that does so.
+ */
+#define TW_DELIVERY_DIRECT 1
+
 /** The wish waits for its turn. */
 #define TW_WHEN_BUSY_QUEUE 0
 
@@ -496,6 +507,8 @@ typedef struct tw_callbacks {
   void (*drop)(void *user_data);
   /** Passed to all three. */
   void *user_data;
+  /** On which thread they are called, TW_DELIVERY_*. */
+  int32_t delivery;
 } tw_callbacks;
 
 /**

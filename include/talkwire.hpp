@@ -512,6 +512,8 @@ class SessionRef {
 struct Callbacks {
   std::function<void(SessionRef, const Event &)> on_event;
   std::function<void(SessionRef, const End &)> on_closed;
+  /// On which thread they are called, TW_DELIVERY_*.
+  std::int32_t delivery = TW_DELIVERY_PINNED;
 };
 
 namespace detail {
@@ -523,6 +525,7 @@ struct Relay {
     c.on_event = on_event;
     c.on_closed = on_closed;
     c.drop = drop;
+    c.delivery = callbacks.delivery;
     // The library calls drop, also when opening fails.
     c.user_data = new Callbacks(std::move(callbacks));
     return c;

@@ -24,7 +24,7 @@ use crate::options::WhenBusy;
 use crate::options::tool::Tool;
 use crate::recorder::{Recorder, RecorderOptions};
 use crate::runtime::account::Account;
-use crate::runtime::dispatch::{Handler, in_callback};
+use crate::runtime::dispatch::{Delivery, Handler, in_callback};
 use crate::runtime::flight::Flight;
 use crate::runtime::mailbox::Next;
 use crate::runtime::readers::Readers;
@@ -202,9 +202,10 @@ impl Session {
         self.0.readers.own().wakeup_fd()
     }
 
-    /// From now on `handler` gets the events, on a callback thread.
-    pub fn deliver_to(&self, handler: Box<dyn Handler>) -> Result<()> {
-        self.0.runtime.attach(self.0.readers.own(), handler)
+    /// From now on `handler` gets the events.
+    pub fn deliver_to(&self, handler: Box<dyn Handler>, delivery: Delivery) -> Result<()> {
+        let own = self.0.readers.own();
+        self.0.runtime.attach(own, handler, delivery)
     }
 
     /// One more reader, of some topics and with bounds of its own: of what is told from now on. Who

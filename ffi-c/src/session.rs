@@ -126,11 +126,12 @@ fn open(session: &Session, owner: Option<Owner>) -> Result<*mut tw_session> {
         capabilities: Text::default(),
     });
     if let Some(owner) = owner {
+        let delivery = owner.delivery;
         let push = Push {
             owner,
             session: handle.clone(),
         };
-        session.deliver_to(Box::new(push))?;
+        session.deliver_to(Box::new(push), delivery)?;
     }
     Ok(handle::give_ref(handle))
 }

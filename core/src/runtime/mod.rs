@@ -31,7 +31,7 @@ pub(crate) use driver::Message;
 pub(crate) use launch::{Launch, Launched};
 
 use crate::error::{Error, Kind, Result};
-use dispatch::{Dispatch, Handler};
+use dispatch::{Delivery, Dispatch, Handler};
 use mailbox::Mailbox;
 use readers::Readers;
 use recorder::Sink;
@@ -161,8 +161,16 @@ impl Runtime {
         Ok(())
     }
 
-    pub(crate) fn attach(&self, mailbox: &Arc<Mailbox>, handler: Box<dyn Handler>) -> Result<()> {
+    pub(crate) fn attach(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        handler: Box<dyn Handler>,
+        delivery: Delivery,
+    ) -> Result<()> {
         check_not_forked()?;
+        if delivery == Delivery::Direct {
+            return dispatch::attach_directly(&self.0.handle, mailbox, handler);
+        }
         if self.0.dispatch.get().is_none() {
             let dispatch = Dispatch::new(self.0.callback_threads)?;
             // Another thread may have been first; its pool is as good.
