@@ -90,6 +90,13 @@
  * P10. A bug in the library does not pass this boundary: the call returns TW_ERR_PANIC, or an empty
  *     answer, and the process lives.
  *
+ * @section log Log
+ *
+ * The library writes nothing to stdout or stderr. tw_runtime_set_log() sends what the sessions of a
+ * runtime do to a function of yours, without a word of what anybody said and without a credential.
+ * P20. When tw_runtime_set_log() has returned TW_OK, the function before it is not called any more, and
+ *      its `drop` has been.
+ *
  * @section strings Strings
  *
  * Texts go in as a pointer and a length in bytes; TW_NTS as the length means: up to the NUL.
@@ -358,6 +365,23 @@
 /** `session.output_transcript.delta` of a translation session. */
 #define TW_EVENT_SESSION_OUTPUT_TRANSCRIPT_DELTA 51
 
+/** No log. */
+#define TW_LOG_OFF 0
+/** A session ended by a fault of this library. */
+#define TW_LOG_ERROR 1
+
+/**
+ * What somebody should look at: losses, errors of the server, audio that was dropped, an end that
+ * nobody asked for.
+ */
+#define TW_LOG_WARN 2
+/** The life of sessions and links. */
+#define TW_LOG_INFO 3
+/** Each step that is not one of a stream: events, frames, commands, decisions. */
+#define TW_LOG_DEBUG 4
+/** Pieces of streams as well. */
+#define TW_LOG_TRACE 5
+
 /** On a callback thread `tw-cb-N`, always the same one; the default. */
 #define TW_DELIVERY_PINNED 0
 
@@ -489,6 +513,16 @@ typedef struct tw_bytes {
  * dial that failed is made again.
  */
 typedef tw_status (*tw_key_callback)(void *user_data, struct tw_key *key);
+
+/**
+ * Gets one line of the log, without a line break: TW_LOG_*, milliseconds since 1970, and the text,
+ * which is there for the call. Lines have names, numbers and identifiers: nothing of what anybody
+ * said, no audio, no credential.
+ */
+typedef void (*tw_log_callback)(void *user_data,
+                                int32_t level,
+                                uint64_t unix_ms,
+                                struct tw_str message);
 
 /**
  * Where the events of a session go. Begin with TW_CALLBACKS_INIT; every function may be NULL.
@@ -839,6 +873,32 @@ TW_API int32_t tw_error_close_code(const struct tw_error *error);
 TW_API void tw_error_free(struct tw_error *error);
 
 /* ---- Runtime ----------------------------------------------------------------------------------- */
+
+/**
+ * Sends the log of a runtime to a function, from now on and instead of the one before. What sessions
+ * do is logged that were opened since this was called first. The function is called on a thread
+ * `tw-log` of the runtime, one line at a time, and holds up nobody: when it is slow, the oldest lines
+ * go, which a line tells. It counts as a callback: a call that would wait fails in it.
+ *
+ * @param runtime    the runtime, or NULL for the shared one
+ * @param level      how much is logged, TW_LOG_*; TW_LOG_OFF ends the log
+ * @param log        the function; NULL ends the log
+ * @param user_data  passed to both functions
+ * @param drop       called once when nothing will be logged any more: by another call, a shutdown or
+ *                   the end of the runtime, or because this call failed; may be NULL
+ * @param err        receives the error, may be NULL
+ * @return TW_OK: the function before is not called any more; TW_ERR_TIMEOUT (the one before did not
+ *         return within 3 seconds, and nothing was changed but that it gets no more lines),
+ *         TW_ERR_WOULD_DEADLOCK, TW_ERR_IO (no thread to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: while the function before runs.
+ */
+TW_API tw_status tw_runtime_set_log(struct tw_runtime *runtime,
+                             int32_t level,
+                             tw_log_callback log,
+                             void *user_data,
+                             void (*drop)(void *user_data),
+                             struct tw_error **err);
 
 /**
  * Starts threads of your own.

@@ -121,6 +121,23 @@ class Check {
 
 }  // namespace detail
 
+namespace detail {
+
+using Log = std::function<void(std::int32_t level, std::uint64_t unix_ms, std::string_view line)>;
+
+/// From the library to a function that gets the log. What it throws is dropped: nobody waits for it.
+inline void write_log(void *data, std::int32_t level, std::uint64_t unix_ms,
+                      tw_str line) noexcept {
+  try {
+    (*static_cast<Log *>(data))(level, unix_ms, view(line));
+  } catch (...) {
+  }
+}
+
+inline void drop_log(void *data) noexcept { delete static_cast<Log *>(data); }
+
+}  // namespace detail
+
 /// Threads for sessions.
 class Runtime {
  public:
@@ -136,6 +153,19 @@ class Runtime {
   void shutdown(milliseconds timeout) {
     detail::Check check;
     check(tw_runtime_shutdown(handle_.get(), timeout.count(), check));
+  }
+
+  /// Sends the log to a function, instead of the one before; a level is one of TW_LOG_*.
+  void log_to(std::int32_t level,
+              std::function<void(std::int32_t, std::uint64_t, std::string_view)> log) {
+    detail::Check check;
+    auto *owned = new detail::Log(std::move(log));
+    check(tw_runtime_set_log(get(), level, detail::write_log, owned, detail::drop_log, check));
+  }
+  /// Ends the log; the function is not called any more.
+  void close_log() {
+    detail::Check check;
+    check(tw_runtime_set_log(get(), TW_LOG_OFF, nullptr, nullptr, nullptr, check));
   }
 
   tw_runtime *get() const noexcept { return handle_.get(); }

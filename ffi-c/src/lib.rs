@@ -20,6 +20,7 @@ pub mod event;
 pub mod event_types;
 pub mod flight;
 pub mod key;
+pub mod log;
 pub mod push;
 pub mod recorder;
 pub mod runtime;

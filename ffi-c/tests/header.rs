@@ -120,7 +120,7 @@ fn compact(text: &str) -> String {
     let text = out.join("\n") + "\n";
     // A list of constants reads better without gaps.
     let mut text = text;
-    for prefix in ["TW_ERR_", "TW_EVENT_", "TW_WHO_", "TW_ROLE_"] {
+    for prefix in ["TW_ERR_", "TW_EVENT_", "TW_WHO_", "TW_ROLE_", "TW_LOG_"] {
         text = close_up(&text, prefix);
     }
     text

@@ -142,7 +142,7 @@ impl Driver {
             ready,
             fx: Effects::new(),
             end: None,
-            flight: Arc::new(Flight::new(0)),
+            flight: Arc::new(Flight::new(0, 0)),
             flight_dir: None,
             account: Arc::default(),
         }

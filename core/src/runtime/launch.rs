@@ -67,7 +67,7 @@ impl Runtime {
             hard_events: options.mailbox_events,
         }));
         let (uplink_max_ms, close_ms) = (options.uplink_max_ms, options.close_timeout_ms);
-        let flight = Arc::new(Flight::new(options.flight_lines));
+        let flight = Arc::new(Flight::new(self.number(), options.flight_lines));
         let flight_dir = options.flight_dir.clone();
         let engine = Engine::new(dialect, options, seed)?.with_fallbacks(fallbacks)?;
         let (is_ready, ready) = watch::channel(false);
