@@ -27,9 +27,12 @@
  * Objects are opaque. What a function gives through an out-parameter, or a *_retain() returns, is
  * yours until its *_free(). What a callback receives, and what an accessor returns, belongs to the
  * library or to the object it was asked from, and lives as long as that.
+ *
  * P1. NULL is harmless everywhere: *_free(NULL) does nothing, accessors answer with nothing, and
  *     everything else answers with TW_ERR_ARGUMENT.
+ *
  * P2. Outputs are written on success only.
+ *
  * In debug builds of the library, the use of a freed object stops the program with a message.
  *
  * @section threads Threads
@@ -42,18 +45,24 @@
  * @section callbacks Events by callback
  *
  * With callbacks (push), a session's events come on one thread of its runtime.
+ *
  * P3. on_closed comes exactly once, and no on_event after it.
+ *
  * P4. drop comes exactly once, after on_closed, and nothing after it; also when opening fails (then
  *     without on_closed) and when the session is freed without a close.
+ *
  * P5. The callbacks of a session never run at the same time, and never under a lock of the library:
  *     all functions that do not block may be called in them, tw_session_free() included.
+ *
  * P6. A call that would wait inside a callback returns TW_ERR_WOULD_DEADLOCK at once.
  *
  * @section pull Events by asking
  *
  * Without callbacks (pull), tw_session_next_event() takes them, and tw_session_wakeup_fd() fits a
  * session into a loop of poll(), epoll, libuv, GLib and the like.
+ *
  * P7. The descriptor is readable whenever an event or the end waits.
+ *
  * A reader that is too slow never stops the connection: beyond `mailbox_bytes`, text deltas are
  * joined and the oldest audio is dropped, which TW_EVENT_AUDIO_GAP tells; beyond `mailbox_events`,
  * the session ends with TW_ERR_SLOW_READER.
@@ -71,9 +80,12 @@
  *
  * Formats are the host's; the session converts. When packets stop, call tw_call_pull() by another
  * clock; silence goes to the server by itself.
+ *
  * P18. tw_call_push(), tw_call_pull() and tw_call_played() take no lock and no memory, make no system
  *     call and wait for nobody.
+ *
  * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
+ *
  * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
  * tw_recorder_start() records what is pushed and pulled; no media thread waits for a disk.
  *
@@ -83,25 +95,34 @@
  * NULL, receives an error object that says more; it is written on failure only, so let it begin as
  * NULL. What fails later comes as an event: TW_EVENT_ERROR is the server's word, while
  * TW_EVENT_PROTOCOL_FAULT is this library's, for example about a command that the dialect forbids.
+ *
  * P8. Every session ends with exactly one tw_end that says who, why, whether it was expected and what
  *     was never sent; a server that cannot be reached, or that vanishes, is no exception.
+ *
  * P9. After a close, and after the end, what would send returns TW_ERR_CLOSED.
+ *
  * P10. A bug in the library does not pass this boundary: the call returns TW_ERR_PANIC, or an empty
  *     answer, and the process lives.
  *
  * @section strings Strings
  *
  * Texts go in as a pointer and a length in bytes; TW_NTS as the length means: up to the NUL.
+ *
  * P11. A text that is not UTF-8 is refused with TW_ERR_ARGUMENT.
+ *
  * P12. A tw_str is never NULL and always has a NUL behind it.
+ *
  * Whatever is passed in is copied before the call returns. Times are in milliseconds.
  *
  * @section shutdown Shutdown
  *
  * tw_session_close() ends a session properly; tw_session_free() without it breaks the session off.
+ *
  * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more.
+ *
  * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left. The order in
  *     which sessions, configurations and runtimes are freed does not matter.
+ *
  * Two runtimes in one process do not know of each other.
  *
  * @section fork Fork
@@ -132,10 +153,13 @@
 #define TW_API extern
 #endif
 
-/** Version of this header. */
+/** First part of the version of this header. */
 #define TW_VERSION_MAJOR 0
+/** Second part. */
 #define TW_VERSION_MINOR 1
+/** Third part. */
 #define TW_VERSION_PATCH 0
+/** The version of this header as one number, see P17. */
 #define TW_VERSION_NUMBER (TW_VERSION_MAJOR * 1000000 + TW_VERSION_MINOR * 1000 + TW_VERSION_PATCH)
 
 /** As the length of a text: it ends with a NUL. */

@@ -36,7 +36,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command {
         name: "test",
-        usage: "test [--deep] [NAME-FILTER]",
+        usage: "test [--deep] [--step STEP] [NAME]",
         about: "run everything: Rust, C, C++, Python, examples; --deep for the full numbers",
         run: test::command,
     },

@@ -4,6 +4,7 @@
 //! `leak_` run under valgrind too, `build_` compiled in every language standard. Exit code 77 is a
 //! skip, its reason the last line that the program prints.
 
+mod header;
 mod package;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::report::Outcome;
 use crate::test::{self, Plan};
 use crate::{Done, install, sh};
 
+pub(crate) use header::headers;
 pub(crate) use package::{package, shared_flags};
 
 const PREFIXES: &[&str] = &["api_", "int_", "leak_", "build_"];
@@ -40,7 +42,8 @@ pub(crate) struct Language {
     other_standards: &'static [&'static str],
 }
 
-/// Both languages. The header needs C11 (`_Static_assert`) and C++17.
+/// Both languages, in the standards that the programs here are written in; the headers promise more,
+/// see `header.rs`.
 pub(crate) const LANGUAGES: &[Language] = &[
     Language {
         name: "c",
@@ -326,10 +329,7 @@ mod unit {
     use super::*;
 
     fn run(script: &str) -> Outcome {
-        let plan = Plan {
-            deep: false,
-            filter: None,
-        };
+        let plan = Plan::new(false);
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let mut outcome = Outcome::default();
