@@ -139,8 +139,11 @@
  *
  * P17. TW_VERSION_NUMBER is the header's version, tw_version_number() the library's:
  *     major * 1000000 + minor * 1000 + patch. Before 1.0 a minor version may change the interface, a
- *     patch never does; the soname is libtalkwire.so.0 until then. Ignore what you do not know: new
- *     events and statuses may come at any time. The library cannot be unmapped: dlclose() keeps it.
+ *     patch never does. The soname, libtalkwire.so.0, counts changes of the interface: a function, a
+ *     struct or a constant that changes or goes raises its number, and what only comes does not.
+ *
+ * Ignore what you do not know: new events and statuses may come at any time, and structs that begin
+ * with their size may grow at their end. The library cannot be unmapped: dlclose() keeps it.
  */
 
 #ifndef TALKWIRE_H

@@ -51,7 +51,10 @@ fn generated() -> String {
 }
 
 fn manual() -> String {
-    read("ffi-c/manual.txt").trim_end().to_owned()
+    read("ffi-c/manual.txt")
+        .replace("@SONAME@", read("ffi-c/soname.txt").trim_end())
+        .trim_end()
+        .to_owned()
 }
 
 fn macros() -> String {

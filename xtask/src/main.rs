@@ -53,6 +53,12 @@ const COMMANDS: &[Command] = &[
         run: install::command,
     },
     Command {
+        name: "abi",
+        usage: "abi",
+        about: "write the binary interface of the C library down, if its soname allows the change",
+        run: c::abi_command,
+    },
+    Command {
         name: "generate",
         usage: "generate [--check]",
         about: "write the files derived from tests/wire/events.json, or prove them current",

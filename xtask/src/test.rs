@@ -142,6 +142,7 @@ const STEPS: &[Step] = &[
         |plan| plan.filter.is_none() && c::is_present(),
         c::headers,
     ),
+    check("abi", c::abi),
     tests("C and C++ tests", |_| c::is_present(), c::tests),
     tests(
         "installed package",

@@ -4,6 +4,7 @@
 //! `leak_` run under valgrind too, `build_` compiled in every language standard. Exit code 77 is a
 //! skip, its reason the last line that the program prints.
 
+mod abi;
 mod header;
 mod package;
 
@@ -15,6 +16,7 @@ use crate::report::Outcome;
 use crate::test::{self, Plan};
 use crate::{Done, install, sh};
 
+pub(crate) use abi::{abi, command as abi_command};
 pub(crate) use header::headers;
 pub(crate) use package::{package, shared_flags};
 
