@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Program, build_and_run, execute, out, programs};
+use super::{LANGUAGES, Program, build_and_run, execute, out, programs};
 use crate::report::Outcome;
 use crate::test::{self, Plan};
 use crate::{Done, sh};
@@ -38,7 +38,67 @@ pub(crate) fn package(plan: &Plan) -> Done<Outcome> {
         )?;
     }
     cmake(plan, program, &mut outcome)?;
+    neighbours(plan, &mut outcome)?;
+    loading(plan, &mut outcome)?;
     Ok(outcome)
+}
+
+/// Libraries that a program may bring along, and that the static library must not get in the way of.
+const NEIGHBOURS: [&str; 3] = ["sqlite3", "zlib", "openssl"];
+/// The same as archives, each before what it needs.
+const NEIGHBOUR_ARCHIVES: [&str; 7] = [
+    "-l:libsqlite3.a",
+    "-l:libssl.a",
+    "-l:libcrypto.a",
+    "-l:libz.a",
+    "-lm",
+    "-ldl",
+    "-lpthread",
+];
+
+/// A program with another SQLite, zlib and OpenSSL, shared and static, on either side of ours.
+fn neighbours(plan: &Plan, outcome: &mut Outcome) -> Done {
+    let program = alone("neighbours");
+    let Some(theirs) = pkg_config_of(&NEIGHBOURS, &["--cflags", "--libs"])? else {
+        let reason = "on Debian or Ubuntu: apt-get install libsqlite3-dev zlib1g-dev libssl-dev";
+        outcome.skip("neighbours", reason);
+        return Ok(());
+    };
+    let archives = NEIGHBOUR_ARCHIVES.map(str::to_owned).to_vec();
+    let (shared, ours) = (shared_flags()?, static_flags()?);
+    let ways = [
+        ("shared", [&shared, &theirs]),
+        ("static", [&ours, &theirs]),
+        ("all static", [&ours, &archives]),
+        ("all static, after them", [&archives, &ours]),
+    ];
+    for (how, flags) in ways {
+        let output = out(&program, &how.replace([' ', ','], "-"))?;
+        let mut compile = program.compile(&output);
+        compile.args(flags.into_iter().flatten());
+        let name = format!("neighbours {how}");
+        let run = Command::new(&output);
+        build_and_run(plan, &name, &mut compile, run, outcome)?;
+    }
+    Ok(())
+}
+
+/// A host that is not linked with the library and loads it.
+fn loading(plan: &Plan, outcome: &mut Outcome) -> Done {
+    let program = alone("loading");
+    let output = out(&program, "loading")?;
+    let mut compile = program.compile(&output);
+    compile.args(pkg_config(&["--cflags"])?).arg("-ldl");
+    let run = Command::new(&output);
+    build_and_run(plan, "loading", &mut compile, run, outcome)
+}
+
+/// A program of tests/package, which the ordinary tests leave out.
+fn alone(name: &str) -> Program {
+    Program {
+        source: sh::root().join(format!("tests/package/{name}.c")),
+        language: LANGUAGES[0],
+    }
 }
 
 /// What pkg-config says of the installed package, with the path of the library for run time.
@@ -65,13 +125,17 @@ fn static_flags() -> Done<Vec<String>> {
 }
 
 fn pkg_config(args: &[&str]) -> Done<Vec<String>> {
+    pkg_config_of(&["talkwire"], args)?.ok_or_else(|| "the staged package is incomplete".into())
+}
+
+/// What pkg-config says of packages; `None` if it does not know one.
+fn pkg_config_of(packages: &[&str], args: &[&str]) -> Done<Option<Vec<String>>> {
     let mut command = Command::new(sh::require("pkg-config")?);
-    command.args(args).arg("talkwire");
+    command.args(args).args(packages);
     command.env("PKG_CONFIG_PATH", test::stage().join("lib/pkgconfig"));
-    Ok(sh::read(&mut command)?
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect())
+    let finished = sh::capture(&mut command, None)?;
+    let words = finished.output.split_whitespace().map(str::to_owned);
+    Ok(finished.success().then(|| words.collect()))
 }
 
 fn cmake(plan: &Plan, program: &Program, outcome: &mut Outcome) -> Done {
