@@ -155,7 +155,8 @@ impl Writer<'_> {
             }),
             "const struct tw_callbacks *" | "function" => plain("NULL"),
             "uint32_t" if parameter.name == "timeout_ms" => plain("w->timeout_ms"),
-            "uint32_t" | "int32_t" | "uint64_t" | "tw_status" | "bool" | "double" => plain("0"),
+            "bool" | "int" | "int32_t" | "int64_t" | "uint8_t" | "uint16_t" | "uint32_t"
+            | "uint64_t" | "float" | "double" | "tw_status" => plain("0"),
             _ if kind.ends_with("_callback") => plain("NULL"),
             _ => self.output(i, kind, &local),
         }

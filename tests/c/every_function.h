@@ -919,7 +919,7 @@ static const function FUNCTIONS[] = {
     {"tw_config_add_fallback", DONE, 0, 0, ERR(ARGUMENT) | ERR(FORKED), call_tw_config_add_fallback},
     {"tw_config_free", RELEASE, 0, 0, 0, call_tw_config_free},
     {"tw_config_new", DONE, 0, 0, ERR(ARGUMENT) | ERR(FORKED), call_tw_config_new},
-    {"tw_config_set_dialect", DONE, 1, 0, ERR(ARGUMENT) | ERR(CONFIG) | ERR(FORKED), call_tw_config_set_dialect},
+    {"tw_config_set_dialect", DONE, 1, 0, ERR(ARGUMENT) | ERR(CONFIG) | ERR(FORKED) | ERR(IO), call_tw_config_set_dialect},
     {"tw_config_set_extra_ca", DONE, 1, 0, ERR(ARGUMENT) | ERR(FORKED), call_tw_config_set_extra_ca},
     {"tw_config_set_folder", DONE, 1, 0, ERR(ARGUMENT) | ERR(FORKED), call_tw_config_set_folder},
     {"tw_config_set_header", DONE, 1, 0, ERR(ARGUMENT) | ERR(FORKED), call_tw_config_set_header},
