@@ -12,7 +12,7 @@
 enum { SLACK_BYTES = 128 * 1024, SLACK_RSS_KB = 4 * 1024 };
 
 /* Such an allocator keeps what was freed. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { KEEPS_FREED = 1 };
 #else
 enum { KEEPS_FREED = 0 };

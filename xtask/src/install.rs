@@ -123,7 +123,8 @@ fn inputs(artifacts: &Path, root: &Path) -> Vec<(PathBuf, String)> {
     ]
 }
 
-fn link(link: &Path, target: &str) -> Done {
+/// Makes `link` a symbolic link to `target`, whatever it was.
+pub(crate) fn link(link: &Path, target: &str) -> Done {
     match std::fs::remove_file(link) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             return Err(format!("cannot replace {}: {e}", link.display()));

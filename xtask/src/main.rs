@@ -9,6 +9,7 @@ mod events;
 mod examples;
 mod generate;
 mod install;
+mod nightly;
 mod notes;
 mod python;
 mod render;

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::report::{self, Outcome, Row};
-use crate::{Done, c, deep, examples, generate, notes, python, rust, sh, skips};
+use crate::{Done, c, deep, examples, generate, nightly, notes, python, rust, sh, skips};
 
 /// What the caller wants to have tested.
 pub(crate) struct Plan {
@@ -150,14 +150,16 @@ const STEPS: &[Step] = &[
         c::package,
     ),
     tests("leaks (valgrind)", |_| c::is_present(), c::valgrind),
-    tests(
-        "sanitizers",
-        |plan| plan.deep && c::is_present(),
-        c::sanitizers,
-    ),
+    tests("sanitizers", |_| c::is_present(), c::sanitizers),
+    tests("races", |plan| plan.deep && c::is_present(), c::races),
     tests("python tests", |_| python::is_present(), python::tests),
     tests("e2e", |_| python::has_e2e(), python::e2e),
     tests("examples", |_| examples::is_present(), examples::run),
+    tests(
+        "fuzz",
+        |plan| plan.deep && nightly::has_fuzz(),
+        nightly::fuzz,
+    ),
     tests("soak", |plan| plan.deep, rust::soak),
 ];
 

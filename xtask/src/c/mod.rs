@@ -7,6 +7,7 @@
 mod abi;
 mod header;
 mod package;
+mod races;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +20,7 @@ use crate::{Done, install, sh};
 pub(crate) use abi::{abi, command as abi_command};
 pub(crate) use header::headers;
 pub(crate) use package::{package, shared_flags};
+pub(crate) use races::races;
 
 const PREFIXES: &[&str] = &["api_", "int_", "leak_", "build_"];
 const WARNINGS: &[&str] = &[
@@ -214,10 +216,14 @@ fn leak_check(program: &Program) -> Done<&'static str> {
     })
 }
 
-/// Runs every program with the C side compiled for the address and undefined-behaviour sanitizers.
+/// Runs programs with the C side compiled for the address and undefined-behaviour sanitizers: `api_` and
+/// `leak_`, in the deep tier all of them.
 pub(crate) fn sanitizers(plan: &Plan) -> Done<Outcome> {
     let mut outcome = Outcome::default();
-    for program in wanted(plan)? {
+    for program in wanted(plan)?
+        .into_iter()
+        .filter(|p| plan.deep || p.has_prefix("api_") || p.has_prefix("leak_"))
+    {
         let output = out(&program, "sanitized")?;
         let mut compile = program.compile(&output);
         compile.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);

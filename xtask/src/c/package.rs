@@ -94,7 +94,7 @@ fn loading(plan: &Plan, outcome: &mut Outcome) -> Done {
 }
 
 /// A program of tests/package, which the ordinary tests leave out.
-fn alone(name: &str) -> Program {
+pub(super) fn alone(name: &str) -> Program {
     Program {
         source: sh::root().join(format!("tests/package/{name}.c")),
         language: LANGUAGES[0],
