@@ -27,9 +27,12 @@
  * Objects are opaque. What a function gives through an out-parameter, or a *_retain() returns, is
  * yours until its *_free(). What a callback receives, and what an accessor returns, belongs to the
  * library or to the object it was asked from, and lives as long as that.
+ *
  * P1. NULL is harmless everywhere: *_free(NULL) does nothing, accessors answer with nothing, and
  *     everything else answers with TW_ERR_ARGUMENT.
+ *
  * P2. Outputs are written on success only.
+ *
  * In debug builds of the library, the use of a freed object stops the program with a message.
  *
  * @section threads Threads
@@ -43,18 +46,24 @@
  *
  * With callbacks (push), a session's events come on one callback thread of its runtime, or with
  * TW_DELIVERY_DIRECT on its I/O thread.
+ *
  * P3. on_closed comes exactly once, and no on_event after it.
+ *
  * P4. drop comes exactly once, after on_closed, and nothing after it; also when opening fails (then
  *     without on_closed) and when the session is freed without a close.
+ *
  * P5. The callbacks of a session never run at the same time, and never under a lock of the library:
  *     all functions that do not block may be called in them, tw_session_free() included.
+ *
  * P6. A call that would wait inside a callback returns TW_ERR_WOULD_DEADLOCK at once.
  *
  * @section pull Events by asking
  *
  * Without callbacks (pull), tw_session_next_event() takes them, and tw_session_wakeup_fd() fits a
  * session into a loop of poll(), epoll, libuv, GLib and the like.
+ *
  * P7. The descriptor is readable whenever an event or the end waits.
+ *
  * A reader that is too slow never stops the connection: beyond `mailbox_bytes`, text deltas are
  * joined and the oldest audio is dropped, which TW_EVENT_AUDIO_GAP tells; beyond `mailbox_events`,
  * the session ends with TW_ERR_SLOW_READER.
@@ -72,9 +81,12 @@
  *
  * Formats are the host's; the session converts. When packets stop, call tw_call_pull() by another
  * clock; silence goes to the server by itself.
+ *
  * P18. tw_call_push(), tw_call_pull() and tw_call_played() take no lock and no memory, make no system
  *     call and wait for nobody.
+ *
  * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
+ *
  * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
  * tw_recorder_start() records what is pushed and pulled; no media thread waits for a disk.
  *
@@ -84,9 +96,12 @@
  * NULL, receives an error object that says more; it is written on failure only, so let it begin as
  * NULL. What fails later comes as an event: TW_EVENT_ERROR is the server's word, while
  * TW_EVENT_PROTOCOL_FAULT is this library's, for example about a command that the dialect forbids.
+ *
  * P8. Every session ends with exactly one tw_end that says who, why, whether it was expected and what
  *     was never sent; a server that cannot be reached, or that vanishes, is no exception.
+ *
  * P9. After a close, and after the end, what would send returns TW_ERR_CLOSED.
+ *
  * P10. A bug in the library does not pass this boundary: the call returns TW_ERR_PANIC, or an empty
  *     answer, and the process lives.
  *
@@ -94,22 +109,29 @@
  *
  * The library writes nothing to stdout or stderr. tw_runtime_set_log() sends what the sessions of a
  * runtime do to a function of yours, without a word of what anybody said and without a credential.
- * P20. When tw_runtime_set_log() has returned TW_OK, the function before it is not called any more, and
- *      its `drop` has been.
+ *
+ * P20. When tw_runtime_set_log() has returned TW_OK, the function before it is not called any more,
+ *     and its `drop` has been.
  *
  * @section strings Strings
  *
  * Texts go in as a pointer and a length in bytes; TW_NTS as the length means: up to the NUL.
+ *
  * P11. A text that is not UTF-8 is refused with TW_ERR_ARGUMENT.
+ *
  * P12. A tw_str is never NULL and always has a NUL behind it.
+ *
  * Whatever is passed in is copied before the call returns. Times are in milliseconds.
  *
  * @section shutdown Shutdown
  *
  * tw_session_close() ends a session properly; tw_session_free() without it breaks the session off.
+ *
  * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more.
+ *
  * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left. The order in
  *     which sessions, configurations and runtimes are freed does not matter.
+ *
  * Two runtimes in one process do not know of each other.
  *
  * @section fork Fork
@@ -126,8 +148,11 @@
  *
  * P17. TW_VERSION_NUMBER is the header's version, tw_version_number() the library's:
  *     major * 1000000 + minor * 1000 + patch. Before 1.0 a minor version may change the interface, a
- *     patch never does; the soname is libtalkwire.so.0 until then. Ignore what you do not know: new
- *     events and statuses may come at any time. The library cannot be unmapped: dlclose() keeps it.
+ *     patch never does. The soname, libtalkwire.so.0, counts changes of the interface: a function, a
+ *     struct or a constant that changes or goes raises its number, and what only comes does not.
+ *
+ * Ignore what you do not know: new events and statuses may come at any time, and structs that begin
+ * with their size may grow at their end. The library cannot be unmapped: dlclose() keeps it.
  */
 
 #ifndef TALKWIRE_H
@@ -140,10 +165,13 @@
 #define TW_API extern
 #endif
 
-/** Version of this header. */
+/** First part of the version of this header. */
 #define TW_VERSION_MAJOR 0
+/** Second part. */
 #define TW_VERSION_MINOR 1
+/** Third part. */
 #define TW_VERSION_PATCH 0
+/** The version of this header as one number, see P17. */
 #define TW_VERSION_NUMBER (TW_VERSION_MAJOR * 1000000 + TW_VERSION_MINOR * 1000 + TW_VERSION_PATCH)
 
 /** As the length of a text: it ends with a NUL. */
@@ -976,16 +1004,17 @@ TW_API tw_status tw_config_set_url(struct tw_config *config,
                             struct tw_error **err);
 
 /**
- * The dialect that the server speaks: the name of a built-in one, or the JSON text of a table.
+ * The dialect that the server speaks: the name of a built-in one, the JSON text of a table, or the
+ * path of a file that holds one.
  *
  * @param config   the configuration
- * @param dialect  name or JSON
+ * @param dialect  name, JSON or path
  * @param len      its bytes, or TW_NTS
  * @param err      receives the error, may be NULL
- * @return TW_OK, TW_ERR_CONFIG (no such dialect, or an error in the table), TW_ERR_ARGUMENT,
- *         TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_CONFIG (no such dialect, or an error in the table), TW_ERR_IO (the file
+ *         cannot be read), TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
- * Thread-safe: yes. In a callback: yes. Blocks: no.
+ * Thread-safe: yes. In a callback: yes. Blocks: no, but for reading a file.
  */
 TW_API tw_status tw_config_set_dialect(struct tw_config *config,
                                 const char *dialect,
@@ -1653,7 +1682,7 @@ TW_API tw_status tw_tool_answer(struct tw_session *session,
  * @param message      what went wrong, for the model
  * @param message_len  its bytes, or TW_NTS
  * @param err          receives the error, may be NULL
- * @return as tw_tool_answer()
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */

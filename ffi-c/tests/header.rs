@@ -1,5 +1,5 @@
 //! `include/talkwire.h` is generated from the sources and a manual, and proven current here.
-//! `UPDATE_HEADER=1 cargo test -p talkwire-ffi --test header` rewrites it.
+//! `UPDATE_HEADER=1 cargo test -p talkwire-ffi` rewrites it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +51,10 @@ fn generated() -> String {
 }
 
 fn manual() -> String {
-    read("ffi-c/manual.txt").trim_end().to_owned()
+    read("ffi-c/manual.txt")
+        .replace("@SONAME@", read("ffi-c/soname.txt").trim_end())
+        .trim_end()
+        .to_owned()
 }
 
 fn macros() -> String {
@@ -163,8 +166,7 @@ fn the_committed_header_is_current() {
         .position(|(a, b)| a != b);
     assert!(
         committed == wanted,
-        "include/talkwire.h is stale (line {:?}): run UPDATE_HEADER=1 cargo test -p talkwire-ffi \
-         --test header",
+        "include/talkwire.h is stale (line {:?}): run UPDATE_HEADER=1 cargo test -p talkwire-ffi",
         differs.map(|line| line + 1)
     );
 }
