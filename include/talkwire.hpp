@@ -703,6 +703,10 @@ class LocalServer {
   }
 
   std::string_view url() const noexcept { return detail::view(tw_local_server_url(get())); }
+  /// Where it is looked into and steered, with the option `control`.
+  std::string_view control_url() const noexcept {
+    return detail::view(tw_local_server_control_url(get()));
+  }
   void stop() {
     detail::Check check;
     check(tw_local_server_stop(get(), check));

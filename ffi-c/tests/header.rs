@@ -260,6 +260,27 @@ fn every_promise_has_a_test_and_every_test_of_one_a_promise() {
     assert_eq!(said, (1..=last).collect());
 }
 
+/// What has no object to belong to, or a method of another name.
+const PLAIN: &[&str] = &[
+    "tw_build_info",
+    "tw_event_type_named",
+    "tw_status_name",
+    "tw_version_number",
+    "tw_version_string",
+    "tw_who_name",
+];
+
+#[test]
+fn the_wrapper_reaches_every_function_that_has_an_object() {
+    let wrapper = read("include/talkwire.hpp");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = wrapper.split(|c| !is_word(c)).collect();
+    for (name, _) in functions(&header()) {
+        let is_plain = PLAIN.contains(&name.as_str());
+        assert_ne!(words.contains(name.as_str()), is_plain, "{name}");
+    }
+}
+
 #[test]
 fn the_list_of_symbols_is_the_list_of_functions() {
     let functions: BTreeSet<_> = functions(&header()).into_iter().map(|f| f.0).collect();
