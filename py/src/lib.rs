@@ -13,6 +13,7 @@ mod client;
 mod error;
 mod event;
 mod key;
+mod reader;
 mod recorder;
 mod server;
 mod session;
@@ -41,6 +42,8 @@ mod _native {
     use super::event::{Event, Made};
     #[pymodule_export]
     use super::key::Keys;
+    #[pymodule_export]
+    use super::reader::Reader;
     #[pymodule_export]
     use super::recorder::Recorder;
     #[pymodule_export]

@@ -1,4 +1,4 @@
-//! A session as the event loop drives it: never blocks, wakes the loop through descriptors.
+//! A session as an event loop or a thread drives it: never blocks, wakes through descriptors.
 
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use talkwire_core::engine::io::Reply;
 use talkwire_core::options::WhenBusy;
 use talkwire_core::options::tool::Tool;
+use talkwire_core::session::Pending;
 use talkwire_core::transcript::Form;
 use talkwire_core::wire::audio;
-use talkwire_core::{End, Error, Event, Kind, Result, SubscriptionOptions};
+use talkwire_core::{Error, Kind, Result, SubscriptionOptions};
 
-use crate::call::Call;
-use crate::error::{OrRaise, details};
-use crate::event::Made;
+use crate::call::{Call, pcm16};
+use crate::error::OrRaise;
+use crate::reader::{Reader, Source};
 use crate::recorder::Recorder;
 use crate::subscription::Subscription;
 
@@ -43,28 +44,9 @@ impl Session {
         Waiting::new(async move { session.room().await })
     }
 
-    /// A descriptor that is readable while an event or the end waits.
-    fn wakeup_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
-        self.0.wakeup_fd().or_raise(py)
-    }
-
-    /// Takes up to `most` events that wait, in order, each as an object of the class that
-    /// `classes` gives its name, or of `unknown`.
-    fn drain<'py>(
-        &self,
-        py: Python<'py>,
-        classes: &Bound<'py, PyDict>,
-        unknown: &Bound<'py, PyAny>,
-        most: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let mut events = Vec::new();
-        self.0.drain(&mut events, most);
-        dressed(py, events, classes, unknown)
-    }
-
-    /// How the session ended, as JSON, once it has. Events may still wait.
-    fn end(&self) -> Option<String> {
-        self.0.end().as_ref().map(ended)
+    /// What takes the events of the session itself.
+    fn reader(&self) -> Reader {
+        Reader(Source::Session(self.0.clone()))
     }
 
     /// One more reader; options as JSON.
@@ -81,6 +63,11 @@ impl Session {
     /// Queues audio given as bytes: one copy, which leaves the caller's buffer free.
     fn append(&self, py: Python<'_>, audio: PyBuffer<u8>) -> PyResult<()> {
         self.0.append(audio.to_vec(py)?).or_raise(py)
+    }
+
+    /// Queues audio given as samples from -1 to 1.
+    fn append_float(&self, py: Python<'_>, audio: PyBuffer<f32>) -> PyResult<()> {
+        self.0.append(pcm16(py, &audio)?).or_raise(py)
     }
 
     /// Queues audio given as base64 text.
@@ -127,15 +114,26 @@ impl Session {
         played.or_raise(py)
     }
 
-    /// Asks for a response; `when_busy` as options have it.
+    /// Asks for a response; `when_busy` as options have it. What is found to be wrong later comes as
+    /// an event.
     fn respond(&self, py: Python<'_>, overrides: Option<&str>, when_busy: &str) -> PyResult<()> {
-        let wrong = |e| Error::new(Kind::Argument, format!("a response: {e}"));
-        let overrides = overrides.map(serde_json::from_str).transpose();
-        let overrides = overrides.map_err(wrong).or_raise(py)?;
-        let when_busy = serde_json::from_value::<WhenBusy>(when_busy.into());
-        let when_busy = when_busy.map_err(wrong).or_raise(py)?;
-        let wish = self.0.respond_when(overrides, when_busy);
-        wish.or_raise(py).map(drop)
+        self.wish(overrides, Some(when_busy)).or_raise(py).map(drop)
+    }
+
+    /// Asks for a response, and tells its id once it has begun.
+    fn ask(
+        &self,
+        py: Python<'_>,
+        overrides: Option<&str>,
+        when_busy: Option<&str>,
+    ) -> PyResult<Waiting> {
+        let wish = self.wish(overrides, when_busy).or_raise(py)?;
+        Waiting::telling(async move {
+            match wish.await? {
+                Reply::Done { id } | Reply::Merged { id } => Ok(id),
+                _ => Ok(String::new()),
+            }
+        })
     }
 
     /// Tokens used so far, as JSON, once it has come about.
@@ -186,30 +184,20 @@ impl Session {
     }
 }
 
-/// Events as objects of their classes.
-pub(crate) fn dressed<'py>(
-    py: Python<'py>,
-    events: Vec<Event>,
-    classes: &Bound<'py, PyDict>,
-    unknown: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyList>> {
-    let list = PyList::empty(py);
-    for event in events {
-        let class = classes.get_item(event.name())?;
-        let class = class.as_ref().unwrap_or(unknown);
-        list.append(class.call1((Made(event),))?)?;
+impl Session {
+    fn wish(&self, overrides: Option<&str>, when_busy: Option<&str>) -> Result<Pending> {
+        let wrong = |e| Error::new(Kind::Argument, format!("a response: {e}"));
+        let overrides = overrides.map(serde_json::from_str).transpose();
+        let overrides = overrides.map_err(wrong)?;
+        let Some(when_busy) = when_busy else {
+            return self.0.respond(overrides);
+        };
+        let when_busy = serde_json::from_value::<WhenBusy>(when_busy.into());
+        self.0.respond_when(overrides, when_busy.map_err(wrong)?)
     }
-    Ok(list)
 }
 
-/// An end as JSON, with its error.
-pub(crate) fn ended(end: &End) -> String {
-    let mut json = end.to_json();
-    json["error"] = details(&end.to_error());
-    json.to_string()
-}
-
-/// Something to wait for on an event loop: poll it once, then whenever `fd` is readable.
+/// Something to wait for: poll it once, then whenever `fd` is readable.
 #[pyclass(frozen, module = "talkwire._native")]
 pub(crate) struct Waiting {
     future: Mutex<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,

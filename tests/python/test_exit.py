@@ -23,7 +23,9 @@ async def ask(connection):
 
 # What passes the first connections on to the server, and answers no later one; on threads, as tasks
 # of the loop would have an end of their own to tell of.
-DOOR = START + """
+DOOR = (
+    START
+    + """
 import socket
 class Door:
     def __init__(self, passes):
@@ -58,6 +60,7 @@ async def until(connection, name):
     while (await connection.recv()).type != name:
         pass
 """
+)
 
 # In a daemon thread, which the end of the program takes by surprise.
 DAEMON = """

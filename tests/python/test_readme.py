@@ -51,7 +51,7 @@ def test_the_lines_of_python_run() -> None:
         return asyncio.run(ask())
 
     names = {"my_agent": my_agent}
-    exec(block("python"), names)  # noqa: S102
+    exec(block("python"), names)
     names["test_my_agent"]()
 
 

@@ -11,7 +11,8 @@
 
 from __future__ import annotations
 
-from . import events
+from . import events, sync
+from ._base import Topic, WhenBusy
 from ._call import Call, CallOptions, CallStats, EchoGate
 from ._client import ConnectionManager, Options, connect
 from ._connection import Connection
@@ -37,6 +38,7 @@ from ._errors import (
     RateLimitedError,
     RealtimeError,
     RefusedError,
+    ResponseError,
     ServerError,
     TlsError,
     UnreachableError,
@@ -47,7 +49,8 @@ from ._errors import (
 from ._event import AudioGapEvent, Event, Object, ProtocolFaultEvent, UnknownEvent
 from ._native import version
 from ._recorder import Recorder
-from ._subscription import Backlog, Subscription, Topic
+from ._stream import ResponseStream
+from ._subscription import Backlog, Subscription
 
 __version__ = version()
 
@@ -86,6 +89,8 @@ __all__ = [
     "RealtimeError",
     "Recorder",
     "RefusedError",
+    "ResponseError",
+    "ResponseStream",
     "ServerError",
     "Subscription",
     "TlsError",
@@ -94,8 +99,10 @@ __all__ = [
     "UnreachableError",
     "Unsent",
     "UnsupportedError",
+    "WhenBusy",
     "WouldDeadlockError",
     "__version__",
     "connect",
     "events",
+    "sync",
 ]

@@ -8,7 +8,6 @@ from typing import Any
 from . import _native
 from ._names import WIRE_NAMES
 
-
 __all__ = [
     "AudioGapEvent",
     "BargeInConfirmedEvent",

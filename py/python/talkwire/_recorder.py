@@ -10,12 +10,10 @@ if TYPE_CHECKING:
     from ._connection import Connection
 
 
-class Recorder:
-    """A recording: a WAV file with the customer on the left and the agent, as heard, on the right,
-    and notes in JSON beside it. It goes on without this object, to the end of its connection."""
+class RecorderBase:
+    """The part of a recording that waits for nothing."""
 
-    def __init__(self, connection: Connection, native: _native.Recorder, path: Path) -> None:
-        self._connection = connection
+    def __init__(self, native: _native.Recorder, path: Path) -> None:
         self._native = native
         self.path = path
         """The WAV file."""
@@ -34,6 +32,15 @@ class Recorder:
     def written_ms(self) -> int:
         """Milliseconds that a reader of the file finds, whatever becomes of this process."""
         return self._native.written_ms
+
+
+class Recorder(RecorderBase):
+    """A recording: a WAV file with the customer on the left and the agent, as heard, on the right,
+    and notes in JSON beside it. It goes on without this object, to the end of its connection."""
+
+    def __init__(self, connection: Connection, native: _native.Recorder, path: Path) -> None:
+        super().__init__(native, path)
+        self._connection = connection
 
     async def stop(self) -> None:
         """Ends the recording and waits until its files are complete. Raises what ended it before,
