@@ -19,11 +19,13 @@ class Array(Protocol):
     @property
     def __array_interface__(self) -> dict[str, Any]:
         """Its shape and type."""
+        ...
 
 
 Audio = Union["Buffer", Array]
 """Whole samples: bytes, bytearray, memoryview, array, or a numpy array of int16 (little-endian), taken
 without a copy; a numpy array of float32 from -1 to 1 is made 16 bits on its way."""
+
 
 class EchoGate(TypedDict):
     """How an echo of the agent is told from the customer."""
@@ -193,11 +195,12 @@ class Call:
         self.detach()
 
 
-def samples(audio: Audio) -> memoryview:
+def samples(audio: Audio) -> memoryview[Any]:
     """A buffer of bytes or 16-bit samples as bytes (format ``B``), one of float32 as it is (``f``)."""
     view = memoryview(cast("Buffer", audio))
     if view.format in ("f", "<f"):
-        return view.cast("B").cast("f")
+        floats: memoryview[Any] = view.cast("B").cast("f")
+        return floats
     if view.format not in ("B", "b", "c", "h", "<h"):
         raise TypeError(
             f"audio is bytes, 16-bit samples or float32, not items of format {view.format!r}"

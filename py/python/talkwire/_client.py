@@ -188,13 +188,14 @@ class Endpoint:
         fallbacks: Sequence[Endpoint],
         options: Options,
     ) -> None:
-        self.keys = (api_key, _native.Keys()) if callable(api_key) else None
-        """The function for credentials, and who asks for them."""
+        self._keys: tuple[KeySource, _native.Keys] | None = None
+        if callable(api_key):
+            self._keys = (api_key, _native.Keys())
         self._client = _native.Client(
             url=url,
             dialect=_dialect(dialect),
             key=api_key if isinstance(api_key, str) else None,
-            keys=self.keys[1] if self.keys else None,
+            keys=self._keys[1] if self._keys else None,
             extra_ca=None if extra_ca is None else _pem(extra_ca),
         )
         fields: dict[str, Any] = {
@@ -218,11 +219,11 @@ class Endpoint:
         return os.environ.get(key_env) if key_env else None
 
     @property
-    def all(self) -> list[Endpoint]:
-        """Where to try, in turn."""
-        return [self, *self._fallbacks]
+    def _asked(self) -> list[tuple[KeySource, _native.Keys]]:
+        """The functions for credentials, and who asks them."""
+        return [endpoint._keys for endpoint in (self, *self._fallbacks) if endpoint._keys]
 
-    def open(self) -> _native.Session:
+    def _open(self) -> _native.Session:
         """Begins a session."""
         client = self._client
         for other in self._fallbacks:
@@ -238,9 +239,9 @@ class ConnectionManager(Endpoint):
 
     async def enter(self) -> Connection:
         """Opens the session; returns when the server acknowledged its settings."""
-        desks = [KeyDesk(*endpoint.keys) for endpoint in self.all if endpoint.keys]
+        desks = [KeyDesk(*asked) for asked in self._asked]
         try:
-            connection = Connection(self.open(), desks)
+            connection = Connection(self._open(), desks)
         except RealtimeError:
             for desk in desks:
                 desk.close()

@@ -151,9 +151,7 @@ class Connection(ConnectionBase):
     def tool(self, function: Function, /, **settings: Any) -> Function: ...
 
     @overload
-    def tool(
-        self, function: None = None, /, **settings: Any
-    ) -> Callable[[Function], Function]: ...
+    def tool(self, function: None = None, /, **settings: Any) -> Callable[[Function], Function]: ...
 
     def tool(
         self, function: Function | None = None, /, **settings: Any

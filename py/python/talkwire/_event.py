@@ -60,7 +60,7 @@ class Event(_native.Event):
     """
 
     __slots__ = ("_fields",)
-    __match_args__: tuple[str, ...] = ()
+    __match_args__ = ()
 
     def __getattr__(self, name: str) -> Any:
         if name == "_fields":

@@ -61,9 +61,9 @@ class ConnectionManager(Endpoint):
     def enter(self, within_s: float | None = None) -> Connection:
         """Opens the session; returns when the server acknowledged its settings. Raises DeadlineError
         when that took longer than ``within_s`` seconds; the options have limits of their own."""
-        desks = [KeyDesk(*endpoint.keys) for endpoint in self.all if endpoint.keys]
+        desks = [KeyDesk(*asked) for asked in self._asked]
         try:
-            connection = Connection(self.open(), desks)
+            connection = Connection(self._open(), desks)
         except RealtimeError:
             for desk in desks:
                 desk.close()
