@@ -134,10 +134,11 @@ def test_the_source_distribution_has_all_that_it_builds_of(tmp_path: Path) -> No
     # Every crate that is built, and every file of it.
     ran("cargo", "metadata", "--offline", "--format-version", "1", "--manifest-path",
         tree / "py/Cargo.toml")  # fmt: skip
-    for crate in ("core", "server", "cli", "py"):
-        here = {p.relative_to(ROOT / crate / "src") for p in files(ROOT / crate / "src")}
-        there = {p.relative_to(tree / crate / "src") for p in files(tree / crate / "src")}
-        assert here == there, crate
+    # What is compiled, and what it includes.
+    for place in ("core/src", "server/src", "cli/src", "cli/demo", "py/src"):
+        here = {path.relative_to(ROOT / place) for path in files(ROOT / place)}
+        there = {path.relative_to(tree / place) for path in files(tree / place)}
+        assert here == there, place
 
 
 @pytest.mark.timeout(3_000)

@@ -58,7 +58,8 @@ def packed(folder: Path) -> Path:
 
 def files(folder: Path) -> list[Path]:
     """All files below a folder but compiled ones and the list that is made anew."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
+    walk = os.walk(folder, followlinks=True)
+    found = [Path(place, name) for place, _, names in walk for name in names]
     return [p for p in found if "__pycache__" not in p.parts and p.name != "RECORD"]
 
 
