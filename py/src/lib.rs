@@ -7,6 +7,7 @@
 //! Everything here is private to the package; the names that users see are in
 //! `python/talkwire`.
 
+mod brain;
 mod call;
 mod cli;
 mod client;
@@ -30,6 +31,8 @@ fn version() -> &'static str {
 /// The native module.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::brain::Brain;
     #[pymodule_export]
     use super::call::Call;
     #[pymodule_export]

@@ -252,6 +252,7 @@ impl Waiting {
 }
 
 /// A waker that makes a descriptor readable.
+#[derive(Debug)]
 pub(crate) struct Bell {
     reader: PipeReader,
     writer: PipeWriter,

@@ -87,6 +87,15 @@ def test_the_command_of_the_wheel_stops_on_ctrl_c(wheel: Path, tmp_path: Path) -
         assert server.wait(PATIENCE_S) == 0
 
 
+def test_pytest_has_the_fixtures_where_the_wheel_is_installed(wheel: Path, tmp_path: Path) -> None:
+    target = installed(Path(sys.executable), wheel, tmp_path)
+    test = tmp_path / "test_agent.py"
+    test.write_text("def test_url(local_server): assert local_server.url")
+    said = ran(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test,
+               PYTHONPATH=str(target))  # fmt: skip
+    assert "1 passed" in said
+
+
 def test_the_wheel_needs_nothing_and_says_what_it_is(wheel: Path) -> None:
     look(wheel)
 

@@ -22,6 +22,7 @@ from ._recorder import Recorder
 from ._stream import ResponseStream
 from ._subscription import Subscription
 from ._tools import Function, Toolbox
+from ._wait import until
 
 
 class Connection(ConnectionBase):
@@ -79,7 +80,7 @@ class Connection(ConnectionBase):
         options = as_json({} if rate_hz is None else {"rate_hz": rate_hz})
         file = Path(path)
         native = await asyncio.to_thread(self._native.record, file, options)
-        recorder = Recorder(self, native, file)
+        recorder = Recorder(native, file)
         self._recorder = native
         return recorder
 
@@ -131,7 +132,7 @@ class Connection(ConnectionBase):
         waiting: list[_native.Waiting] = []
         await self._put(lambda how: waiting.append(self._native.ask(overrides, how)), when_busy)
         try:
-            await self._until(waiting[0])
+            await until(waiting[0])
         except asyncio.CancelledError:
             # Nobody will read it: it is taken back when it begins.
             task = self._loop.create_task(self._withdraw(waiting[0]))
@@ -142,7 +143,7 @@ class Connection(ConnectionBase):
 
     async def _withdraw(self, waiting: _native.Waiting) -> None:
         with contextlib.suppress(RealtimeError):
-            await self._until(waiting)
+            await until(waiting)
             self._cancel(waiting.told() or "")
 
     # ---- tools and turns --------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class Connection(ConnectionBase):
         part of those read."""
         self._check()
         waiting = self._native.usage()
-        await self._until(waiting)
+        await until(waiting)
         told: Object = json.loads(waiting.told() or "{}", object_pairs_hook=Object)
         return told
 
@@ -197,7 +198,7 @@ class Connection(ConnectionBase):
         """The conversation so far, written down: as JSON, WebVTT or SubRip."""
         self._check()
         waiting = self._native.transcript(form)
-        await self._until(waiting)
+        await until(waiting)
         return waiting.told() or ""
 
     # ---- sending --------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ class Connection(ConnectionBase):
             try:
                 return put(what)
             except QueueFullError:
-                await self._until(self._native.room())
+                await until(self._native.room())
             except ConnectionClosed:
                 await _process.left_behind()
                 if self.end is not None:
@@ -243,7 +244,7 @@ class Connection(ConnectionBase):
         if self._recorder is not None:
             # Whoever reads the files after this finds them complete; a failure was an event.
             with contextlib.suppress(RealtimeError):
-                await self._until(self._recorder.finished())
+                await until(self._recorder.finished())
         for desk in self._keys:
             desk.close()
 
@@ -256,15 +257,7 @@ class Connection(ConnectionBase):
         self._reader.check()
 
     async def _opened(self) -> None:
-        await self._until(self._native.opened())
-
-    async def _until(self, waiting: _native.Waiting) -> None:
-        try:
-            while not waiting.poll():
-                await _readable(self._loop, waiting.fd)
-        except RealtimeError:
-            await _process.left_behind()
-            raise
+        await until(self._native.opened())
 
     def _abort(self) -> None:
         self._is_closing = True
@@ -284,17 +277,3 @@ class Connection(ConnectionBase):
         # In a child of the process that opened it there is nothing to close.
         if not _process.is_forked(self._born):
             await self._close(None if error is None else ABORT_MS)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-async def _readable(loop: asyncio.AbstractEventLoop, fd: int) -> None:
-    waiter: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        loop.remove_reader(fd)
