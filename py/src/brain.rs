@@ -12,6 +12,7 @@ use talkwire_core::{Error, Kind};
 use talkwire_server::{Host, HostQuestion};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
+use crate::alive::Alive;
 use crate::error::raised;
 use crate::session::{Bell, Waiting};
 
@@ -56,7 +57,7 @@ impl Host for Room {
 
 /// The loop's side of it.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Brain(Arc<Room>);
+pub(crate) struct Brain(Arc<Room>, pub(crate) Alive);
 
 impl Brain {
     pub(crate) fn host(&self) -> Arc<dyn Host> {
@@ -68,10 +69,11 @@ impl Brain {
 impl Brain {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self(Arc::new(Room {
+        let room = Room {
             bell: Arc::new(Bell::new()?),
             book: Mutex::default(),
-        })))
+        };
+        Ok(Self(Arc::new(room), Alive::new()))
     }
 
     /// A descriptor that is readable when something is asked, or is not wanted any more.

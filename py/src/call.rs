@@ -6,11 +6,12 @@ use pyo3::types::PyBytes;
 use talkwire_core::call::Track;
 use talkwire_core::{Error, Kind};
 
+use crate::alive::Alive;
 use crate::error::raised;
 
 /// The media port of a session.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Call(pub(crate) talkwire_core::Call);
+pub(crate) struct Call(pub(crate) talkwire_core::Call, pub(crate) Alive);
 
 fn told<T>(py: Python<'_>, result: Result<T, Kind>) -> PyResult<T> {
     result.map_err(|kind| raised(py, &Error::from(kind)))

@@ -7,6 +7,7 @@
 //! Everything here is private to the package; the names that users see are in
 //! `python/talkwire`.
 
+mod alive;
 mod brain;
 mod call;
 mod cli;
@@ -31,6 +32,8 @@ fn version() -> &'static str {
 /// The native module.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::alive::alive;
     #[pymodule_export]
     use super::brain::Brain;
     #[pymodule_export]

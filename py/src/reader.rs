@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use talkwire_core::{End, Event, Result};
 
+use crate::alive::Alive;
 use crate::error::{OrRaise, details};
 use crate::event::Made;
 
@@ -45,7 +46,7 @@ impl Source {
 
 /// What takes the events of a session or of a subscription.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Reader(pub(crate) Source);
+pub(crate) struct Reader(pub(crate) Source, pub(crate) Alive);
 
 #[pymethods]
 impl Reader {

@@ -9,6 +9,7 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::{Error, Kind, Result};
 use talkwire_server::{Config, Fault, LocalServer as Core, Pacing};
 
+use crate::alive::Alive;
 use crate::brain::Brain;
 use crate::error::OrRaise;
 
@@ -17,6 +18,7 @@ use crate::error::OrRaise;
 pub(crate) struct LocalServer {
     url: String,
     server: Mutex<Option<Core>>,
+    _alive: Alive,
 }
 
 /// The keyword arguments of `talkwire.testing.LocalServer`.
@@ -58,6 +60,7 @@ impl LocalServer {
         Ok(Self {
             url: server.url().to_owned(),
             server: Mutex::new(Some(server)),
+            _alive: Alive::new(),
         })
     }
 

@@ -20,6 +20,7 @@ use talkwire_core::transcript::Form;
 use talkwire_core::wire::audio;
 use talkwire_core::{Error, Kind, Result, SubscriptionOptions};
 
+use crate::alive::Alive;
 use crate::call::{Call, pcm16};
 use crate::error::OrRaise;
 use crate::reader::{Reader, Source};
@@ -28,7 +29,7 @@ use crate::subscription::Subscription;
 
 /// One conversation.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Session(pub(crate) talkwire_core::Session);
+pub(crate) struct Session(pub(crate) talkwire_core::Session, pub(crate) Alive);
 
 #[pymethods]
 impl Session {
@@ -46,13 +47,14 @@ impl Session {
 
     /// What takes the events of the session itself.
     fn reader(&self) -> Reader {
-        Reader(Source::Session(self.0.clone()))
+        Reader(Source::Session(self.0.clone()), Alive::new())
     }
 
     /// One more reader; options as JSON.
     fn subscribe(&self, py: Python<'_>, options: &str) -> PyResult<Subscription> {
         let options = SubscriptionOptions::from_json(options).or_raise(py)?;
-        self.0.subscribe(options).or_raise(py).map(Subscription)
+        let subscription = self.0.subscribe(options).or_raise(py)?;
+        Ok(Subscription(subscription, Alive::new()))
     }
 
     /// Queues an event given as JSON text. What is found to be wrong later comes as an event.
@@ -148,14 +150,15 @@ impl Session {
     /// Attaches a media port; options as JSON.
     fn attach(&self, py: Python<'_>, options: &str) -> PyResult<Call> {
         let options = talkwire_core::CallOptions::from_json(options).or_raise(py)?;
-        self.0.attach(options).or_raise(py).map(Call)
+        let call = self.0.attach(options).or_raise(py)?;
+        Ok(Call(call, Alive::new()))
     }
 
     /// Records into a WAV file; options as JSON. Blocks while the file is created.
     fn record(&self, py: Python<'_>, path: PathBuf, options: &str) -> PyResult<Recorder> {
         let options = talkwire_core::RecorderOptions::from_json(options).or_raise(py)?;
         let recorder = py.detach(|| self.0.record(path, options));
-        recorder.or_raise(py).map(Recorder)
+        Ok(Recorder(recorder.or_raise(py)?, Alive::new()))
     }
 
     /// The conversation so far, as `json`, `vtt` or `srt`, once it has been written down.
@@ -203,6 +206,7 @@ pub(crate) struct Waiting {
     future: Mutex<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     bell: Arc<Bell>,
     told: Arc<OnceLock<String>>,
+    _alive: Alive,
 }
 
 impl Waiting {
@@ -211,6 +215,7 @@ impl Waiting {
             future: Mutex::new(Box::pin(future)),
             bell: Arc::new(Bell::new()?),
             told: Arc::default(),
+            _alive: Alive::new(),
         })
     }
 

@@ -100,6 +100,15 @@ async def main():
 is_called = threading.Event()
 """
 
+SYNC = (
+    START
+    + """
+connection = talkwire.sync.connect(server.url, session=text).enter()
+connection.conversation.item.create(item=item)
+connection.response.create()
+"""
+)
+
 STAGES = {
     "imported": "import talkwire",
     "server started": START,
@@ -285,6 +294,54 @@ async def main():
     await asyncio.sleep(0)
     sys.exit(0)
 asyncio.run(main())
+""",
+    "in a response": DOOR + """
+async def main():
+    async with talkwire.connect(server.url, session=text) as connection:
+        await connection.conversation.item.create(item=item)
+        async with connection.stream_response() as answer:
+            async for _ in answer.text:
+                sys.exit(0)
+asyncio.run(main())
+""",
+    "with a brain that thinks": DOOR + """
+from talkwire.testing import LocalServer
+async def main():
+    global connection
+    asked = asyncio.Event()
+    async def brain(turn):
+        asked.set()
+        await asyncio.get_running_loop().create_future()
+    server = LocalServer(brain=brain).start()
+    connection = await talkwire.connect(server.url, session=text).enter()
+    await ask(connection)
+    await asked.wait()
+    sys.exit(0)
+asyncio.run(main())
+""",
+    "in a thread": SYNC,
+    "waiting in a thread": SYNC + """
+there = threading.Event()
+def wait():
+    there.set()
+    while True:
+        connection.recv()
+threading.Thread(target=wait, daemon=True).start()
+there.wait()
+""",
+    "in a block of a daemon thread": SYNC + """
+there = threading.Event()
+def talk():
+    with talkwire.sync.connect(server.url, session=text) as other:
+        there.set()
+        for event in other:
+            pass
+threading.Thread(target=talk, daemon=True).start()
+there.wait()
+""",
+    "with tools and credentials in threads": SYNC + """
+other = talkwire.sync.connect(server.url, session=text, api_key=lambda: "key").enter()
+other.tool(lambda: "", name="idle")
 """,
 }  # fmt: skip
 

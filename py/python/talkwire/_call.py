@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, Self, TypedDict, Union, cast
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, Self, TypedDict, cast
 
 from . import _native, _process
 
@@ -22,9 +22,13 @@ class Array(Protocol):
         ...
 
 
-Audio = Union["Buffer", Array]
-"""Whole samples: bytes, bytearray, memoryview, array, or a numpy array of int16 (little-endian), taken
-without a copy; a numpy array of float32 from -1 to 1 is made 16 bits on its way."""
+# Whole samples: bytes, bytearray, memoryview, array, or a numpy array of int16 (little-endian); one of
+# float32 from -1 to 1 is made 16 bits on its way.
+if TYPE_CHECKING:
+    Audio = Buffer | Array
+else:
+    # Python 3.11 has no class of all buffers.
+    Audio = bytes | bytearray | memoryview | Array
 
 
 class EchoGate(TypedDict):

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from . import _native, _process
 from ._errors import RealtimeError
 
-KeySource = Callable[[], "str | Awaitable[str]"]
+KeySource = Callable[[], str | Awaitable[str]]
 """Gives a credential: a coroutine function, or any other one, which runs in a thread."""
 
 
