@@ -88,6 +88,18 @@ def test_words_sound_and_events_are_read_at_the_same_time() -> None:
     run(main())
 
 
+def test_the_end_is_told_to_all_that_wait_for_it() -> None:
+    async def main() -> None:
+        async with LocalServer() as server:
+            async with talkwire.connect(server.url, session=TEXT) as connection:
+                await connection.conversation.item.create(item=user("one two three"))
+                async with connection.stream_response() as answer:
+                    finals = await asyncio.gather(*(answer.final() for _ in range(3)))
+                    assert [final.status for final in finals] == ["completed"] * 3
+
+    run(main())
+
+
 def test_leaving_early_cancels_the_response() -> None:
     cancelled: dict[str, Any] = {}
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ._errors import ConnectionClosed
 from ._event import Event, Object
 from ._response import (
     MAX_BYTES,
@@ -57,7 +58,7 @@ class ResponseStream(StreamBase):
 
     async def final(self) -> Object:
         """The response as it is when it is over; ``status`` is ``completed``, ``cancelled`` (also by
-        an interruption or the loss of a link) or ``incomplete``. May be awaited more than once."""
+        an interruption or the loss of a link) or ``incomplete``. May be asked for more than once."""
         async for _ in self._end:
             pass
         return self._end.response
@@ -109,7 +110,14 @@ class _Strand(StrandBase[Piece]):
 
     async def __anext__(self) -> Piece:
         while not self.is_over:
-            piece = self._piece(await self._subscription.recv())
+            try:
+                event = await self._subscription.recv()
+            except ConnectionClosed:
+                # Somebody else may have read its end.
+                if self.is_over:
+                    break
+                raise
+            piece = self._piece(event)
             if piece is not None:
                 return piece
         raise StopAsyncIteration

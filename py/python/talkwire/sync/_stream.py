@@ -9,6 +9,7 @@ from collections.abc import Iterator, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from .._errors import ConnectionClosed
 from .._event import Event, Object
 from .._response import (
     MAX_BYTES,
@@ -60,7 +61,7 @@ class ResponseStream(StreamBase):
 
     def final(self) -> Object:
         """The response as it is when it is over; ``status`` is ``completed``, ``cancelled`` (also by
-        an interruption or the loss of a link) or ``incomplete``. May be awaited more than once."""
+        an interruption or the loss of a link) or ``incomplete``. May be asked for more than once."""
         for _ in self._end:
             pass
         return self._end.response
@@ -112,7 +113,14 @@ class _Strand(StrandBase[Piece]):
 
     def __next__(self) -> Piece:
         while not self.is_over:
-            piece = self._piece(self._subscription.recv())
+            try:
+                event = self._subscription.recv()
+            except ConnectionClosed:
+                # Somebody else may have read its end.
+                if self.is_over:
+                    break
+                raise
+            piece = self._piece(event)
             if piece is not None:
                 return piece
         raise StopIteration
