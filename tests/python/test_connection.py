@@ -314,6 +314,39 @@ def test_a_refused_command_comes_as_an_event() -> None:
     run(main())
 
 
+def test_after_a_close_all_that_is_asked_for_raises_the_end() -> None:
+    async def main() -> None:
+        async with told(idle) as url:
+            async with talkwire.connect(url) as connection:
+                pass
+            # What came before the end can still be read.
+            assert [event.type async for event in connection] == ["session.created"]
+
+            async def stream() -> None:
+                async with connection.stream_response():
+                    pytest.fail("there is no response")
+
+            asked = (
+                connection.recv,
+                connection.usage,
+                connection.transcript,
+                connection.interrupt,
+                connection.response.create,
+                stream,
+            )
+            for ask in asked:
+                with pytest.raises(talkwire.ConnectionClosedOK) as caught:
+                    await ask()
+                assert caught.value.end is not None and caught.value.end.code == 1000
+            for refused in (connection.call, lambda: connection.tool(lambda: "", name="x")):
+                with pytest.raises(talkwire.ConnectionClosedOK):
+                    refused()
+            assert connection.subscribe("audio").end is not None
+            await connection.close()
+
+    run(main())
+
+
 def test_an_unclosed_connection_is_told_of_when_it_goes() -> None:
     async def main() -> None:
         async with told(idle) as url:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 from . import _native, _process
 from ._call import Call, CallOptions
-from ._errors import End
+from ._errors import ConnectionClosed, End
 
 WhenBusy = Literal["queue", "merge", "replace", "refuse"]
 """What becomes of a wish for a response while another one runs."""
@@ -34,11 +35,26 @@ class ConnectionBase:
     def _check(self) -> None:
         _process.check(self._born)
 
+    def _closed(self) -> ConnectionClosed:
+        """The end, to be raised."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _or_end(self) -> Iterator[None]:
+        """Raises the end itself where a closed session refuses something."""
+        self._check()
+        try:
+            yield
+        except ConnectionClosed:
+            if self.end is not None:
+                raise self._closed() from None
+            raise
+
     def call(self, **options: Unpack[CallOptions]) -> Call:
         """Attaches a media port: sound goes to the server as it is pushed, and what the agent says
         is there to be pulled. A connection has one port at a time."""
-        self._check()
-        return Call(self._native.attach(as_json(options)))
+        with self._or_end():
+            return Call(self._native.attach(as_json(options)))
 
     @property
     def end(self) -> End | None:
@@ -61,10 +77,10 @@ class ConnectionBase:
     def _subscribed(
         self, topics: Sequence[str], max_bytes: int | None, max_events: int | None
     ) -> _native.Subscription:
-        self._check()
         bounds = {"max_bytes": max_bytes, "max_events": max_events}
         given = {key: value for key, value in bounds.items() if value is not None}
-        return self._native.subscribe(as_json({"topics": topics, **given}))
+        with self._or_end():
+            return self._native.subscribe(as_json({"topics": topics, **given}))
 
     def _cancel(self, response_id: str) -> None:
         self._native.send_json(as_json({"type": "response.cancel", "response_id": response_id}))

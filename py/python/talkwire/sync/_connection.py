@@ -71,10 +71,10 @@ class Connection(ConnectionBase):
         The recording begins with the media port if one is attached, else when one is, and ends with
         the connection. ``rate_hz`` is by default the higher rate of the port, or 24000. A full disk
         ends the recording, which ``protocol.fault`` tells, and never the connection."""
-        self._check()
         options = as_json({} if rate_hz is None else {"rate_hz": rate_hz})
         file = Path(path)
-        self._recorder = self._native.record(file, options)
+        with self._or_end():
+            self._recorder = self._native.record(file, options)
         return Recorder(self._recorder, file)
 
     # ---- events ---------------------------------------------------------------------------------
@@ -150,7 +150,8 @@ class Connection(ConnectionBase):
         self._check()
 
         def register(function: Function) -> Function:
-            self._tools.add(function, settings)
+            with self._or_end():
+                self._tools.add(function, settings)
             return function
 
         return register if function is None else register(function)
@@ -163,23 +164,23 @@ class Connection(ConnectionBase):
         """Tells how much of an agent's audio was heard, where the program plays it by itself. The
         first such call makes the session count what is heard, so that an interruption cuts the
         answer there."""
-        self._check()
-        self._native.played(item_id, content_index, heard_ms)
+        with self._or_end():
+            self._native.played(item_id, content_index, heard_ms)
 
     def usage(self) -> Object:
         """Tokens used so far by modality, cancelled responses included; ``cached_tokens`` are a
         part of those read."""
-        self._check()
-        waiting = self._native.usage()
-        until(waiting)
+        with self._or_end():
+            waiting = self._native.usage()
+            until(waiting)
         told: Object = json.loads(waiting.told() or "{}", object_pairs_hook=Object)
         return told
 
     def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
         """The conversation so far, written down: as JSON, WebVTT or SubRip."""
-        self._check()
-        waiting = self._native.transcript(form)
-        until(waiting)
+        with self._or_end():
+            waiting = self._native.transcript(form)
+            until(waiting)
         return waiting.told() or ""
 
     # ---- sending --------------------------------------------------------------------------------
@@ -231,6 +232,9 @@ class Connection(ConnectionBase):
     def end(self) -> End | None:
         """How the session ended, once it has. Events may still wait."""
         return self._reader.end
+
+    def _closed(self) -> ConnectionClosed:
+        return self._reader.closed()
 
     def _opened(self, limit: Limit) -> None:
         until(self._native.opened(), limit)
