@@ -64,7 +64,9 @@ async def main() -> None:
             line.start()
             async for event in connection:
                 if event.type == "turn.timeline":
-                    print(f"the agent answers {event.first_heard_ms - event.speech_stop_ms} ms later")
+                    print(
+                        f"the agent answers {event.first_heard_ms - event.speech_stop_ms} ms later"
+                    )
                 elif event.type == "barge_in.confirmed":
                     print("the customer interrupts")
                 elif event.type == "response.done":

@@ -6,25 +6,48 @@ use pyo3::types::PyBytes;
 use talkwire_core::call::Track;
 use talkwire_core::{Error, Kind};
 
+use crate::alive::Alive;
 use crate::error::raised;
 
 /// The media port of a session.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Call(pub(crate) talkwire_core::Call);
+pub(crate) struct Call(pub(crate) talkwire_core::Call, pub(crate) Alive);
 
 fn told<T>(py: Python<'_>, result: Result<T, Kind>) -> PyResult<T> {
     result.map_err(|kind| raised(py, &Error::from(kind)))
+}
+
+fn track(is_agent: bool) -> Track {
+    match is_agent {
+        true => Track::Agent,
+        false => Track::Customer,
+    }
+}
+
+/// Samples from -1 to 1 as little-endian ones of 16 bits; what is beyond is cut off, what is no number
+/// is silence.
+pub(crate) fn pcm16(py: Python<'_>, audio: &PyBuffer<f32>) -> PyResult<Vec<u8>> {
+    let scaled = audio.to_vec(py)?.into_iter().map(|sample| {
+        #[allow(clippy::cast_possible_truncation, reason = "the cast saturates")]
+        let sample = (sample * 32_768.0).round_ties_even() as i16;
+        sample.to_le_bytes()
+    });
+    Ok(scaled.flatten().collect())
 }
 
 #[pymethods]
 impl Call {
     /// Gives whole samples of the customer, or of the human agent; the samples taken.
     fn push(&self, py: Python<'_>, audio: PyBuffer<u8>, is_agent: bool) -> PyResult<usize> {
-        let track = match is_agent {
-            true => Track::Agent,
-            false => Track::Customer,
-        };
-        told(py, self.0.push(track, &audio.to_vec(py)?))
+        told(py, self.0.push(track(is_agent), &audio.to_vec(py)?))
+    }
+
+    /// The same of samples from -1 to 1.
+    fn push_float(&self, py: Python<'_>, audio: PyBuffer<f32>, is_agent: bool) -> PyResult<usize> {
+        if self.0.uplink().sample_bytes() != 2 {
+            return told(py, Err(Kind::Argument));
+        }
+        told(py, self.0.push(track(is_agent), &pcm16(py, &audio)?))
     }
 
     /// So many samples, and how many of them are sound.

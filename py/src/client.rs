@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use talkwire_core::runtime::RuntimeOptions;
 use talkwire_core::{Client as Core, Options, Result, Runtime};
 
+use crate::alive::Alive;
 use crate::error::OrRaise;
 use crate::key::Keys;
 use crate::session::Session;
@@ -36,7 +37,7 @@ pub(crate) fn shutdown(py: Python<'_>, within_ms: u64) -> PyResult<()> {
 
 /// Opens sessions at one endpoint.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Client(Core);
+pub(crate) struct Client(Core, pub(crate) Alive);
 
 #[pymethods]
 impl Client {
@@ -67,7 +68,7 @@ impl Client {
         if let Some(pem) = extra_ca {
             client = client.extra_ca(pem);
         }
-        Ok(Self(client))
+        Ok(Self(client, Alive::new()))
     }
 
     /// The environment variable that usually holds this dialect's credential.
@@ -86,7 +87,8 @@ impl Client {
     ) -> PyResult<Self> {
         let options = Options::from_json(options).or_raise(py)?;
         let other = other.keyed(&options, env_key);
-        Ok(Self(self.0.clone().fallback(other, options)))
+        let client = self.0.clone().fallback(other, options);
+        Ok(Self(client, Alive::new()))
     }
 
     /// Begins a session with options given as JSON. `env_key` is only used where a credential is
@@ -95,7 +97,7 @@ impl Client {
         let options = Options::from_json(options).or_raise(py)?;
         // Certificates of the system may be read from disk.
         let session = py.detach(|| self.open_with(options, env_key));
-        Ok(Session(session.or_raise(py)?))
+        Ok(Session(session.or_raise(py)?, Alive::new()))
     }
 }
 

@@ -7,6 +7,8 @@ use talkwire_core::event::{Body, Event as Core};
 use talkwire_core::wire::ServerEvent;
 use talkwire_core::wire::audio::encode;
 
+use crate::alive::Alive;
+
 /// An event that waits for its Python class; only [`Event`] takes it.
 #[pyclass(frozen, module = "talkwire._native")]
 pub(crate) struct Made(pub(crate) Core);
@@ -16,6 +18,7 @@ pub(crate) struct Made(pub(crate) Core);
 pub(crate) struct Event {
     core: Core,
     audio: PyOnceLock<Py<PyBytes>>,
+    _alive: Alive,
 }
 
 #[pymethods]
@@ -25,6 +28,7 @@ impl Event {
         Self {
             core: made.get().0.clone(),
             audio: PyOnceLock::new(),
+            _alive: Alive::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use talkwire_core::{Error, Kind, Result};
 use tokio::sync::oneshot;
 
+use crate::alive::Alive;
 use crate::session::Bell;
 
 type Answer = oneshot::Sender<Result<String>>;
@@ -42,7 +43,7 @@ impl Desk {
 
 /// The loop's side of the desk.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Keys(Arc<Desk>);
+pub(crate) struct Keys(Arc<Desk>, pub(crate) Alive);
 
 impl Keys {
     pub(crate) fn desk(&self) -> Arc<Desk> {
@@ -54,10 +55,11 @@ impl Keys {
 impl Keys {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self(Arc::new(Desk {
+        let desk = Desk {
             bell: Arc::new(Bell::new()?),
             asked: Mutex::default(),
-        })))
+        };
+        Ok(Self(Arc::new(desk), Alive::new()))
     }
 
     /// A descriptor that is readable when somebody asks.

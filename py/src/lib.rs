@@ -7,12 +7,15 @@
 //! Everything here is private to the package; the names that users see are in
 //! `python/talkwire`.
 
+mod alive;
+mod brain;
 mod call;
 mod cli;
 mod client;
 mod error;
 mod event;
 mod key;
+mod reader;
 mod recorder;
 mod server;
 mod session;
@@ -30,6 +33,10 @@ fn version() -> &'static str {
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use super::alive::alive;
+    #[pymodule_export]
+    use super::brain::Brain;
+    #[pymodule_export]
     use super::call::Call;
     #[pymodule_export]
     use super::cli::Command;
@@ -41,6 +48,8 @@ mod _native {
     use super::event::{Event, Made};
     #[pymodule_export]
     use super::key::Keys;
+    #[pymodule_export]
+    use super::reader::Reader;
     #[pymodule_export]
     use super::recorder::Recorder;
     #[pymodule_export]

@@ -2,12 +2,13 @@
 
 use pyo3::prelude::*;
 
+use crate::alive::Alive;
 use crate::error::OrRaise;
 use crate::session::Waiting;
 
 /// A recording; it goes on without this, to the end of its session.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Recorder(pub(crate) talkwire_core::Recorder);
+pub(crate) struct Recorder(pub(crate) talkwire_core::Recorder, pub(crate) Alive);
 
 #[pymethods]
 impl Recorder {

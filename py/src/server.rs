@@ -9,6 +9,8 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::{Error, Kind, Result};
 use talkwire_server::{Config, Fault, LocalServer as Core, Pacing};
 
+use crate::alive::Alive;
+use crate::brain::Brain;
 use crate::error::OrRaise;
 
 /// A local server, from the start on.
@@ -16,6 +18,7 @@ use crate::error::OrRaise;
 pub(crate) struct LocalServer {
     url: String,
     server: Mutex<Option<Core>>,
+    _alive: Alive,
 }
 
 /// The keyword arguments of `talkwire.testing.LocalServer`.
@@ -30,6 +33,7 @@ struct Given {
     script_text: Option<String>,
     script_base: PathBuf,
     brain: Option<String>,
+    host: Option<Py<Brain>>,
     ears: Option<String>,
     voice: Option<String>,
     api_key: Option<String>,
@@ -56,6 +60,7 @@ impl LocalServer {
         Ok(Self {
             url: server.url().to_owned(),
             server: Mutex::new(Some(server)),
+            _alive: Alive::new(),
         })
     }
 
@@ -123,6 +128,9 @@ impl Given {
             c.script_text(text, self.script_base)
         });
         config = with(config, self.brain, Config::brain);
+        config = with(config, self.host, |c, brain| {
+            c.answered_by(brain.get().host())
+        });
         config = with(config, self.ears, Config::ears);
         config = with(config, self.voice, Config::voice);
         config = with(config, self.api_key, Config::api_key);

@@ -1,4 +1,4 @@
-//! A session as the event loop drives it: never blocks, wakes the loop through descriptors.
+//! A session as an event loop or a thread drives it: never blocks, wakes through descriptors.
 
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -6,28 +6,30 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use talkwire_core::engine::io::Reply;
 use talkwire_core::options::WhenBusy;
 use talkwire_core::options::tool::Tool;
+use talkwire_core::session::Pending;
 use talkwire_core::transcript::Form;
 use talkwire_core::wire::audio;
-use talkwire_core::{End, Error, Event, Kind, Result, SubscriptionOptions};
+use talkwire_core::{Error, Kind, Result, SubscriptionOptions};
 
-use crate::call::Call;
-use crate::error::{OrRaise, details};
-use crate::event::Made;
+use crate::alive::Alive;
+use crate::call::{Call, pcm16};
+use crate::error::OrRaise;
+use crate::reader::{Reader, Source};
 use crate::recorder::Recorder;
 use crate::subscription::Subscription;
 
 /// One conversation.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Session(pub(crate) talkwire_core::Session);
+pub(crate) struct Session(pub(crate) talkwire_core::Session, pub(crate) Alive);
 
 #[pymethods]
 impl Session {
@@ -43,34 +45,16 @@ impl Session {
         Waiting::new(async move { session.room().await })
     }
 
-    /// A descriptor that is readable while an event or the end waits.
-    fn wakeup_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
-        self.0.wakeup_fd().or_raise(py)
-    }
-
-    /// Takes up to `most` events that wait, in order, each as an object of the class that
-    /// `classes` gives its name, or of `unknown`.
-    fn drain<'py>(
-        &self,
-        py: Python<'py>,
-        classes: &Bound<'py, PyDict>,
-        unknown: &Bound<'py, PyAny>,
-        most: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let mut events = Vec::new();
-        self.0.drain(&mut events, most);
-        dressed(py, events, classes, unknown)
-    }
-
-    /// How the session ended, as JSON, once it has. Events may still wait.
-    fn end(&self) -> Option<String> {
-        self.0.end().as_ref().map(ended)
+    /// What takes the events of the session itself.
+    fn reader(&self) -> Reader {
+        Reader(Source::Session(self.0.clone()), Alive::new())
     }
 
     /// One more reader; options as JSON.
     fn subscribe(&self, py: Python<'_>, options: &str) -> PyResult<Subscription> {
         let options = SubscriptionOptions::from_json(options).or_raise(py)?;
-        self.0.subscribe(options).or_raise(py).map(Subscription)
+        let subscription = self.0.subscribe(options).or_raise(py)?;
+        Ok(Subscription(subscription, Alive::new()))
     }
 
     /// Queues an event given as JSON text. What is found to be wrong later comes as an event.
@@ -81,6 +65,11 @@ impl Session {
     /// Queues audio given as bytes: one copy, which leaves the caller's buffer free.
     fn append(&self, py: Python<'_>, audio: PyBuffer<u8>) -> PyResult<()> {
         self.0.append(audio.to_vec(py)?).or_raise(py)
+    }
+
+    /// Queues audio given as samples from -1 to 1.
+    fn append_float(&self, py: Python<'_>, audio: PyBuffer<f32>) -> PyResult<()> {
+        self.0.append(pcm16(py, &audio)?).or_raise(py)
     }
 
     /// Queues audio given as base64 text.
@@ -127,15 +116,26 @@ impl Session {
         played.or_raise(py)
     }
 
-    /// Asks for a response; `when_busy` as options have it.
+    /// Asks for a response; `when_busy` as options have it. What is found to be wrong later comes as
+    /// an event.
     fn respond(&self, py: Python<'_>, overrides: Option<&str>, when_busy: &str) -> PyResult<()> {
-        let wrong = |e| Error::new(Kind::Argument, format!("a response: {e}"));
-        let overrides = overrides.map(serde_json::from_str).transpose();
-        let overrides = overrides.map_err(wrong).or_raise(py)?;
-        let when_busy = serde_json::from_value::<WhenBusy>(when_busy.into());
-        let when_busy = when_busy.map_err(wrong).or_raise(py)?;
-        let wish = self.0.respond_when(overrides, when_busy);
-        wish.or_raise(py).map(drop)
+        self.wish(overrides, Some(when_busy)).or_raise(py).map(drop)
+    }
+
+    /// Asks for a response, and tells its id once it has begun.
+    fn ask(
+        &self,
+        py: Python<'_>,
+        overrides: Option<&str>,
+        when_busy: Option<&str>,
+    ) -> PyResult<Waiting> {
+        let wish = self.wish(overrides, when_busy).or_raise(py)?;
+        Waiting::telling(async move {
+            match wish.await? {
+                Reply::Done { id } | Reply::Merged { id } => Ok(id),
+                _ => Ok(String::new()),
+            }
+        })
     }
 
     /// Tokens used so far, as JSON.
@@ -158,14 +158,15 @@ impl Session {
     /// Attaches a media port; options as JSON.
     fn attach(&self, py: Python<'_>, options: &str) -> PyResult<Call> {
         let options = talkwire_core::CallOptions::from_json(options).or_raise(py)?;
-        self.0.attach(options).or_raise(py).map(Call)
+        let call = self.0.attach(options).or_raise(py)?;
+        Ok(Call(call, Alive::new()))
     }
 
     /// Records into a WAV file; options as JSON. Blocks while the file is created.
     fn record(&self, py: Python<'_>, path: PathBuf, options: &str) -> PyResult<Recorder> {
         let options = talkwire_core::RecorderOptions::from_json(options).or_raise(py)?;
         let recorder = py.detach(|| self.0.record(path, options));
-        recorder.or_raise(py).map(Recorder)
+        Ok(Recorder(recorder.or_raise(py)?, Alive::new()))
     }
 
     /// The conversation so far, as `json`, `vtt` or `srt`.
@@ -193,34 +194,26 @@ impl Session {
     }
 }
 
-/// Events as objects of their classes.
-pub(crate) fn dressed<'py>(
-    py: Python<'py>,
-    events: Vec<Event>,
-    classes: &Bound<'py, PyDict>,
-    unknown: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyList>> {
-    let list = PyList::empty(py);
-    for event in events {
-        let class = classes.get_item(event.name())?;
-        let class = class.as_ref().unwrap_or(unknown);
-        list.append(class.call1((Made(event),))?)?;
+impl Session {
+    fn wish(&self, overrides: Option<&str>, when_busy: Option<&str>) -> Result<Pending> {
+        let wrong = |e| Error::new(Kind::Argument, format!("a response: {e}"));
+        let overrides = overrides.map(serde_json::from_str).transpose();
+        let overrides = overrides.map_err(wrong)?;
+        let Some(when_busy) = when_busy else {
+            return self.0.respond(overrides);
+        };
+        let when_busy = serde_json::from_value::<WhenBusy>(when_busy.into());
+        self.0.respond_when(overrides, when_busy.map_err(wrong)?)
     }
-    Ok(list)
 }
 
-/// An end as JSON, with its error.
-pub(crate) fn ended(end: &End) -> String {
-    let mut json = end.to_json();
-    json["error"] = details(&end.to_error());
-    json.to_string()
-}
-
-/// Something to wait for on an event loop: poll it once, then whenever `fd` is readable.
+/// Something to wait for: poll it once, then whenever `fd` is readable.
 #[pyclass(frozen, module = "talkwire._native")]
 pub(crate) struct Waiting {
     future: Mutex<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     bell: Arc<Bell>,
+    told: Arc<OnceLock<String>>,
+    _alive: Alive,
 }
 
 impl Waiting {
@@ -228,7 +221,21 @@ impl Waiting {
         Ok(Self {
             future: Mutex::new(Box::pin(future)),
             bell: Arc::new(Bell::new()?),
+            told: Arc::default(),
+            _alive: Alive::new(),
         })
+    }
+
+    /// One whose result is read by `told`.
+    fn telling(future: impl Future<Output = Result<String>> + Send + 'static) -> PyResult<Self> {
+        let told = Arc::<OnceLock<String>>::default();
+        let tell = told.clone();
+        let waiting = Self::new(async move {
+            // It is told once; there is nobody else to tell.
+            let _ = tell.set(future.await?);
+            Ok(())
+        })?;
+        Ok(Self { told, ..waiting })
     }
 }
 
@@ -237,6 +244,11 @@ impl Waiting {
     #[getter]
     fn fd(&self) -> RawFd {
         self.bell.fd().as_raw_fd()
+    }
+
+    /// What it told, once it has come about.
+    fn told(&self) -> Option<&str> {
+        self.told.get().map(String::as_str)
     }
 
     /// Whether it has come about; raises what prevented it.
@@ -252,6 +264,7 @@ impl Waiting {
 }
 
 /// A waker that makes a descriptor readable.
+#[derive(Debug)]
 pub(crate) struct Bell {
     reader: PipeReader,
     writer: PipeWriter,

@@ -1,40 +1,19 @@
 //! A reader of some topics of a session.
 
-use std::os::fd::RawFd;
-
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
 
-use crate::error::OrRaise;
-use crate::session::{dressed, ended};
+use crate::alive::Alive;
+use crate::reader::{Reader, Source};
 
-/// A subscription; it ends when this is dropped.
+/// A subscription; it ends when this and its reader are dropped.
 #[pyclass(frozen, module = "talkwire._native")]
-pub(crate) struct Subscription(pub(crate) talkwire_core::Subscription);
+pub(crate) struct Subscription(pub(crate) talkwire_core::Subscription, pub(crate) Alive);
 
 #[pymethods]
 impl Subscription {
-    /// A descriptor that is readable while an event or the end waits.
-    fn wakeup_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
-        self.0.wakeup_fd().or_raise(py)
-    }
-
-    /// Takes up to `most` events that wait, in order, as the session's own reader does.
-    fn drain<'py>(
-        &self,
-        py: Python<'py>,
-        classes: &Bound<'py, PyDict>,
-        unknown: &Bound<'py, PyAny>,
-        most: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let mut events = Vec::new();
-        self.0.drain(&mut events, most);
-        dressed(py, events, classes, unknown)
-    }
-
-    /// How it ended, as JSON, once it has. Events may still wait.
-    fn end(&self) -> Option<String> {
-        self.0.end().as_ref().map(ended)
+    /// What takes its events.
+    fn reader(&self) -> Reader {
+        Reader(Source::Subscription(self.0.clone()), Alive::new())
     }
 
     /// Events and bytes that wait, milliseconds and frames that were dropped.

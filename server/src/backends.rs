@@ -1,14 +1,16 @@
 //! The three back ends of a session and their names.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use talkwire_core::error::{Error, Kind, Result};
 
-use crate::brain::{Brain, ChatBrain, Echo, Loop, ScriptBrain};
+use crate::brain::{Brain, ChatBrain, Echo, HostBrain, Loop, ScriptBrain};
 use crate::config::Config;
 use crate::ears::{Deaf, DigitEars, Ears, ExecEars, HttpEars, ScriptEars};
+use crate::host::Host;
 use crate::script::Script;
 use crate::upstream::{RawUpstream, Upstream};
 use crate::voice::{Digits, ExecVoice, HttpVoice, Tone, Voice, WavVoice};
@@ -72,6 +74,7 @@ enum BrainName {
     Loop,
     Script,
     Http(Upstream),
+    Host(Arc<dyn Host>),
 }
 
 #[derive(Clone, Debug)]
@@ -119,7 +122,10 @@ impl Names {
         };
         let base = &script.base;
         Ok(Self {
-            brain: brain_name(pick(&config.brain, &script.brain, brain), base)?,
+            brain: match &config.host {
+                Some(host) => BrainName::Host(host.clone()),
+                None => brain_name(pick(&config.brain, &script.brain, brain), base)?,
+            },
             ears: ears_name(pick(&config.ears, &script.ears, "script"), base)?,
             voice: voice_name(pick(&config.voice, &script.voice, voice), base)?,
         })
@@ -133,6 +139,7 @@ impl Names {
                 BrainName::Loop => Box::new(Loop),
                 BrainName::Script => Box::new(ScriptBrain::new(script.turns.clone())),
                 BrainName::Http(upstream) => Box::new(ChatBrain::new(upstream.clone())),
+                BrainName::Host(host) => Box::new(HostBrain(host.clone())),
             },
             ears: match &self.ears {
                 EarsName::None => Box::new(Deaf),

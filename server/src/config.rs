@@ -15,6 +15,7 @@ pub struct Config {
     pub(crate) dialect: Option<std::sync::Arc<talkwire_core::dialect::Dialect>>,
     pub(crate) script: Option<ScriptSource>,
     pub(crate) brain: Option<String>,
+    pub(crate) host: Option<std::sync::Arc<dyn crate::host::Host>>,
     pub(crate) ears: Option<String>,
     pub(crate) voice: Option<String>,
     pub(crate) api_key: Option<String>,
@@ -62,6 +63,7 @@ impl Default for Config {
             dialect: None,
             script: None,
             brain: None,
+            host: None,
             ears: None,
             voice: None,
             api_key: None,
@@ -136,6 +138,13 @@ impl Config {
     #[must_use]
     pub fn brain(mut self, name: impl Into<String>) -> Self {
         self.brain = Some(name.into());
+        self
+    }
+
+    /// Lets this program answer, whatever [`brain`](Self::brain) says.
+    #[must_use]
+    pub fn answered_by(mut self, host: std::sync::Arc<dyn crate::host::Host>) -> Self {
+        self.host = Some(host);
         self
     }
 

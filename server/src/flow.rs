@@ -172,8 +172,7 @@ impl Flow {
             return Ok(());
         };
         let pieces = reader.read(bytes)?;
-        pieces.into_iter().for_each(|piece| self.take(piece));
-        Ok(())
+        pieces.into_iter().try_for_each(|piece| self.take(piece))
     }
 
     /// The brain has said all.
@@ -182,14 +181,15 @@ impl Flow {
             return Ok(());
         };
         let pieces = reader.end()?;
-        pieces.into_iter().for_each(|piece| self.take(piece));
+        pieces.into_iter().try_for_each(|piece| self.take(piece))?;
         self.open(Opened::Nothing);
         Ok(())
     }
 
-    fn take(&mut self, piece: Piece) {
+    fn take(&mut self, piece: Piece) -> Result<(), String> {
         match piece {
             Piece::Text(text) => self.write(&text),
+            Piece::Speech { text, clip } => self.speak(text, &clip)?,
             Piece::Call { name } => {
                 self.open(Opened::Nothing);
                 let may_call = self.manner.may_call;
@@ -208,6 +208,29 @@ impl Flow {
             Piece::Arguments(_) => {}
             Piece::Cut(reason) => self.cut = Some(reason),
         }
+        Ok(())
+    }
+
+    /// Takes more of a message that has its sound already.
+    fn speak(&mut self, text: String, clip: &Clip) -> Result<(), String> {
+        if self.manner.spoken.is_none() {
+            self.write(&text);
+            return Ok(());
+        }
+        self.open(Opened::Message);
+        if let Some(rest) = self.text.finish() {
+            self.clause(rest);
+        }
+        let format = self.format();
+        let samples = resampled(clip, format)?;
+        self.clauses += 1;
+        self.queue.push_back(Entry::Clause(Clause {
+            number: self.clauses,
+            ready: speech_ops(&text, &samples, format).into(),
+            text,
+            state: Speaking::Done,
+        }));
+        Ok(())
     }
 
     fn write(&mut self, text: &str) {

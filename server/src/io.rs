@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use talkwire_core::net::http;
 
+use crate::host::HostJob;
+
 /// An instant and the wall clock's reading at it, so that a machine can name unix times without
 /// reading a clock.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,8 @@ pub enum Job {
     },
     /// Ask a server.
     Http(HttpJob),
+    /// Ask the program that holds this server.
+    Host(HostJob),
 }
 
 /// A request of a back end.

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::driver::stopped;
 use crate::exec;
 use crate::faults::{Action, Fault, When};
+use crate::host;
 use crate::io::{Job, JobId, PeerEffect, PeerEffects, PeerInput};
 use crate::journal::Pen;
 use crate::peer::Peer;
@@ -345,6 +346,7 @@ where
             let outcome = match job {
                 Job::Command { argv, stdin, limit } => exec::run(&argv, stdin, limit).await,
                 Job::Http(job) => upstream::run(id, job, &news).await,
+                Job::Host(job) => host::run(id, job, &news).await,
             };
             // Nobody waits for it when the session has ended.
             let _ = news.send((id, News::Done(outcome))).await;

@@ -82,9 +82,7 @@ async def door(*kinds: str, lives_s: int | None = None) -> AsyncIterator[Door]:
     made = Door(kinds, lives_s)
     # Its own pings and time limits would be other ways for a connection to go.
     options: dict[str, Any] = {"open_timeout": None, "ping_interval": None, "close_timeout": 1}
-    async with serve(
-        made.serve, "127.0.0.1", 0, process_request=made.upgrade, **options
-    ) as server:
+    async with serve(made.serve, "127.0.0.1", 0, process_request=made.upgrade, **options) as server:
         made.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/realtime"
         try:
             yield made

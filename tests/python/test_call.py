@@ -135,7 +135,10 @@ def test_arrays_of_numpy_go_in_and_out() -> None:
                     assert not out.any()
                     audio, _ = call.pull(160)
                     assert np.frombuffer(audio, dtype=np.int16).shape == (160,)
-                    assert call.stats.pushed == 400
+                    assert call.push(np.zeros(80, np.float32)) == 80
+                    with pytest.raises(TypeError):
+                        call.pull_into(np.zeros(80, np.float32))
+                    assert call.stats.pushed == 480
                     with pytest.raises((talkwire.ArgumentError, BufferError, TypeError)):
                         call.push(samples.astype(np.float64)[::2])
 
@@ -156,6 +159,8 @@ def test_the_options_of_a_call_are_checked_and_do_what_they_say() -> None:
                     echo_gate=gate,
                 ) as call:
                     assert call.push(b"\xff" * 320) == 320
+                    with pytest.raises(talkwire.ArgumentError):
+                        call.push(np.zeros(160, np.float32))
                     audio, real = call.pull(8_000)
                     assert real == 0
                     noise = np.frombuffer(audio, dtype=np.int16).astype(float)

@@ -11,6 +11,7 @@ import threading
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import talkwire
 from helpers import ONE_LINK, Told, run, say_text, told, until
@@ -135,6 +136,9 @@ def test_the_nouns_send_what_the_protocol_says() -> None:
             await connection.input_audio_buffer.append(audio=memoryview(pcm).cast("B")[:2])
             await connection.input_audio_buffer.append(audio=base64.b64encode(pcm).decode())
             await connection.input_audio_buffer.append(audio=pcm.tobytes(), event_id="a")
+            await connection.input_audio_buffer.append(
+                audio=np.array([0, 0.5, -1, 7, -7, np.nan], np.float32)
+            )
             await connection.conversation.item.create(
                 item={"type": "message"}, previous_item_id="root"
             )
@@ -151,13 +155,15 @@ def test_the_nouns_send_what_the_protocol_says() -> None:
     run(main())
     audio = base64.b64encode(array.array("h", [1, -2]).tobytes()).decode()
     half = base64.b64encode(array.array("h", [1]).tobytes()).decode()
+    floats = array.array("h", [0, 16_384, -32_768, 32_767, -32_768, 0]).tobytes()
     ids = [event.pop("event_id", None) for event in heard]
-    assert ids[8 - 1] == "d"
+    assert ids[9 - 1] == "d"
     assert [(e.pop("type"), e) for e in heard] == [
         ("input_audio_buffer.append", {"audio": audio}),
         ("input_audio_buffer.append", {"audio": half}),
         ("input_audio_buffer.append", {"audio": audio}),
         ("input_audio_buffer.append", {"audio": audio}),
+        ("input_audio_buffer.append", {"audio": base64.b64encode(floats).decode()}),
         ("conversation.item.create", {"item": {"type": "message"}, "previous_item_id": "root"}),
         ("conversation.item.retrieve", {"item_id": "i"}),
         ("conversation.item.truncate", {"item_id": "i", "content_index": 0, "audio_end_ms": 7}),
@@ -169,7 +175,7 @@ def test_the_nouns_send_what_the_protocol_says() -> None:
     ]
 
 
-@pytest.mark.parametrize("audio", [array.array("f", [0.5]), array.array("i", [1])])
+@pytest.mark.parametrize("audio", [array.array("d", [0.5]), array.array("i", [1])])
 def test_audio_that_is_no_16_bit_samples_is_a_type_error(audio: array.array[float]) -> None:
     async def main() -> None:
         async with told(idle) as url, talkwire.connect(url) as connection:
@@ -304,6 +310,39 @@ def test_a_refused_command_comes_as_an_event() -> None:
             fault = (await until(connection, "protocol.fault"))[-1]
             assert isinstance(fault, talkwire.ProtocolFaultEvent)
             assert fault.error.type == "refused" and "commit" in fault.error.message
+
+    run(main())
+
+
+def test_after_a_close_all_that_is_asked_for_raises_the_end() -> None:
+    async def main() -> None:
+        async with told(idle) as url:
+            async with talkwire.connect(url) as connection:
+                pass
+            # What came before the end can still be read.
+            assert [event.type async for event in connection] == ["session.created"]
+
+            async def stream() -> None:
+                async with connection.stream_response():
+                    pytest.fail("there is no response")
+
+            asked = (
+                connection.recv,
+                connection.usage,
+                connection.transcript,
+                connection.interrupt,
+                connection.response.create,
+                stream,
+            )
+            for ask in asked:
+                with pytest.raises(talkwire.ConnectionClosedOK) as caught:
+                    await ask()
+                assert caught.value.end is not None and caught.value.end.code == 1000
+            for refused in (connection.call, lambda: connection.tool(lambda: "", name="x")):
+                with pytest.raises(talkwire.ConnectionClosedOK):
+                    refused()
+            assert connection.subscribe("audio").end is not None
+            await connection.close()
 
     run(main())
 

@@ -68,7 +68,6 @@ def test_why_there_is_no_credential_is_why_there_is_no_connection() -> None:
         passing = await fails_with(OSError("the token service is away"))
         assert passing.kind == "unreachable" and "token service" in str(passing)
         refused = talkwire.AuthError("the account is closed")
-        refused.kind = "auth"
         assert (await fails_with(refused)).kind == "auth"
 
     run(main())

@@ -23,7 +23,9 @@ async def ask(connection):
 
 # What passes the first connections on to the server, and answers no later one; on threads, as tasks
 # of the loop would have an end of their own to tell of.
-DOOR = START + """
+DOOR = (
+    START
+    + """
 import socket
 class Door:
     def __init__(self, passes):
@@ -58,6 +60,7 @@ async def until(connection, name):
     while (await connection.recv()).type != name:
         pass
 """
+)
 
 # In a daemon thread, which the end of the program takes by surprise.
 DAEMON = """
@@ -96,6 +99,15 @@ async def main():
     await asyncio.to_thread(is_called.wait)
 is_called = threading.Event()
 """
+
+SYNC = (
+    START
+    + """
+connection = talkwire.sync.connect(server.url, session=text).enter()
+connection.conversation.item.create(item=item)
+connection.response.create()
+"""
+)
 
 STAGES = {
     "imported": "import talkwire",
@@ -283,6 +295,54 @@ async def main():
     await asyncio.sleep(0)
     sys.exit(0)
 asyncio.run(main())
+""",
+    "in a response": DOOR + """
+async def main():
+    async with talkwire.connect(server.url, session=text) as connection:
+        await connection.conversation.item.create(item=item)
+        async with connection.stream_response() as answer:
+            async for _ in answer.text:
+                sys.exit(0)
+asyncio.run(main())
+""",
+    "with a brain that thinks": DOOR + """
+from talkwire.testing import LocalServer
+async def main():
+    global connection
+    asked = asyncio.Event()
+    async def brain(turn):
+        asked.set()
+        await asyncio.get_running_loop().create_future()
+    server = LocalServer(brain=brain).start()
+    connection = await talkwire.connect(server.url, session=text).enter()
+    await ask(connection)
+    await asked.wait()
+    sys.exit(0)
+asyncio.run(main())
+""",
+    "in a thread": SYNC,
+    "waiting in a thread": SYNC + """
+there = threading.Event()
+def wait():
+    there.set()
+    while True:
+        connection.recv()
+threading.Thread(target=wait, daemon=True).start()
+there.wait()
+""",
+    "in a block of a daemon thread": SYNC + """
+there = threading.Event()
+def talk():
+    with talkwire.sync.connect(server.url, session=text) as other:
+        there.set()
+        for event in other:
+            pass
+threading.Thread(target=talk, daemon=True).start()
+there.wait()
+""",
+    "with tools and credentials in threads": SYNC + """
+other = talkwire.sync.connect(server.url, session=text, api_key=lambda: "key").enter()
+other.tool(lambda: "", name="idle")
 """,
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import talkwire
 from helpers import say_text, until
@@ -51,7 +52,7 @@ def test_the_lines_of_python_run() -> None:
         return asyncio.run(ask())
 
     names = {"my_agent": my_agent}
-    exec(block("python"), names)  # noqa: S102
+    exec(block("python"), names)
     names["test_my_agent"]()
 
 
@@ -74,3 +75,35 @@ def test_the_lines_of_the_shell_run(tmp_path: Path) -> None:
         check=True,
     )
     assert "response.done" in done.stdout, done
+
+
+def blocks_of_the_package() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "py/README.md").read_text(), re.DOTALL)
+
+
+def test_the_quickstart_of_the_package_is_short_and_runs_as_it_stands() -> None:
+    quickstart, threads, _ = blocks_of_the_package()
+    assert len(quickstart.splitlines()) <= 15
+    for code, said in ((quickstart, "Hello!"), (threads, "session.created\n")):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_the_test_of_the_package_readme_passes() -> None:
+    def my_agent(url: str, words: str) -> str:
+        async def ask() -> str:
+            text = {"output_modalities": ["text"]}
+            async with talkwire.connect(url, session=text) as connection:
+                connection.tool(lambda city: "fine", name="weather")
+                await say_text(connection, words)
+                await until(connection, "response.done")
+                events = await until(connection, "response.done")
+                return "".join(e.delta for e in events if e.type == "response.output_text.delta")
+
+        return asyncio.run(ask())
+
+    names: dict[str, Any] = {"my_agent": my_agent}
+    exec(blocks_of_the_package()[2], names)
+    names["test_my_agent"]()

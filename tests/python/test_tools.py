@@ -124,9 +124,7 @@ def test_a_tool_may_close_the_session_it_runs_in() -> None:
     async def main() -> None:
         closed = asyncio.Event()
         async with LocalServer(profile="openai", script=SCRIPT) as server:
-            connection = await talkwire.connect(
-                server.url, dialect="openai", session=TEXT
-            ).enter()
+            connection = await talkwire.connect(server.url, dialect="openai", session=TEXT).enter()
 
             @connection.tool
             async def price(dish: str) -> str:
@@ -147,9 +145,9 @@ def test_the_loop_forgets_the_descriptor_of_a_session_that_is_closed() -> None:
             connection = await talkwire.connect(server.url, session=TEXT).enter()
             connection.tool(lambda: "", name="idle")
             await until(connection, "session.updated")
-            assert connection._fd is not None
+            assert connection._reader._fd is not None
             await connection.close()
-            assert connection._fd is None
+            assert connection._reader._fd is None
 
     run(main())
 

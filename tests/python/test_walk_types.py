@@ -166,8 +166,8 @@ async def judged(socket: ClientConnection, profile: str, place: str) -> dict[str
     try:
         typed = EVENT.validate_json(json.dumps(event), strict=True)
     except ValueError as error:
-        raise AssertionError(f"{place}: {str(frame)}") from error
-    assert not set(typed.model_extra or ()), f"{place}: unknown fields in {str(frame)}"
+        raise AssertionError(f"{place}: {frame!s}") from error
+    assert not set(typed.model_extra or ()), f"{place}: unknown fields in {frame!s}"
     return event
 
 

@@ -127,7 +127,10 @@ fn interpreted(plan: &Plan) -> Done<Vec<(String, Command)>> {
     let environment = python::environment()?;
     let command = |file: PathBuf| {
         let mut command = environment.command();
-        command.arg(&file);
+        // The sound card of the tests.
+        command
+            .arg(&file)
+            .env("PYTHONPATH", environment.with("tests/python/fakes"));
         (name(&file), command)
     };
     Ok(files.into_iter().map(command).collect())

@@ -1,13 +1,15 @@
-//! `cargo xtask generate`: the files derived from `tests/wire/events.json`.
+//! `cargo xtask generate`: the files derived from `tests/wire/events.json`, and from the modules for
+//! event loops those for threads.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::events::{self, Numbers};
-use crate::{Done, render, sh};
+use crate::{Done, faces, render, sh};
 
 const EVENTS: &str = "tests/wire/events.json";
 const NUMBERS: &str = "tests/wire/event_numbers.txt";
+const PACKAGE: &str = "py/python/talkwire";
 
 /// `generate [--check]`.
 pub(crate) fn command(args: &[String]) -> Done<ExitCode> {
@@ -65,6 +67,12 @@ fn generated() -> Done<Vec<(PathBuf, String)>> {
     let numbers = Numbers::parse(&committed, &all)?;
     let order = numbers.order(&all);
     let file = |path: &str, text: String| (Path::new(path).to_path_buf(), text);
+    let threads = |name: &str| {
+        let source = format!("{PACKAGE}/{name}");
+        let text = sh::read_file(&root.join(&source))?;
+        let text = faces::threads(&source, &text);
+        Ok::<_, String>(file(&format!("{PACKAGE}/sync/{name}"), text))
+    };
     Ok(vec![
         file(NUMBERS, numbers.render()),
         file(
@@ -79,6 +87,8 @@ fn generated() -> Done<Vec<(PathBuf, String)>> {
             "py/python/talkwire/_events.py",
             render::python_classes(&order),
         ),
+        threads("_nouns.py")?,
+        threads("_stream.py")?,
     ])
 }
 

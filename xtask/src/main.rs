@@ -7,6 +7,7 @@ mod deep;
 mod demo;
 mod events;
 mod examples;
+mod faces;
 mod generate;
 mod install;
 mod nightly;
@@ -62,7 +63,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "generate",
         usage: "generate [--check]",
-        about: "write the files derived from tests/wire/events.json, or prove them current",
+        about: "write the generated files, or prove them current",
         run: generate::command,
     },
 ];

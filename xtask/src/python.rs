@@ -72,6 +72,14 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Where packages are looked for, with one more place of the repository.
+    pub(crate) fn with(&self, place: &str) -> std::ffi::OsString {
+        let places = [self.packages.clone(), sh::root().join(place)];
+        std::env::join_paths(places).expect("paths without colons")
+    }
+}
+
 /// Makes or renews the environment.
 pub(crate) fn environment() -> Done<Environment> {
     let venv = sh::target_dir().join("venv");

@@ -14,14 +14,14 @@ use talkwire_core::wire::session::Modality;
 use super::broken;
 use crate::args::Lang;
 
-const LINES: &str = include_str!("../../../examples/audio/lines.json");
+const LINES: &str = include_str!("../../demo/audio/lines.json");
 const ORDER: &str = include_str!("../../demo/order.json");
 
 macro_rules! recording {
     ($name:literal) => {
         (
             $name,
-            include_bytes!(concat!("../../../examples/audio/", $name)).as_slice(),
+            include_bytes!(concat!("../../demo/audio/", $name)).as_slice(),
         )
     };
 }

@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
-from . import events
+from . import events, sync
 from ._account import Segment, Stats, Usage
+from ._base import Topic, WhenBusy
 from ._call import Call, CallOptions, CallStats, EchoGate
 from ._client import ConnectionManager, Options, connect
 from ._connection import Connection
@@ -38,6 +39,7 @@ from ._errors import (
     RateLimitedError,
     RealtimeError,
     RefusedError,
+    ResponseError,
     ServerError,
     TlsError,
     UnreachableError,
@@ -48,7 +50,8 @@ from ._errors import (
 from ._event import AudioGapEvent, Event, Object, ProtocolFaultEvent, UnknownEvent
 from ._native import version
 from ._recorder import Recorder
-from ._subscription import Backlog, Subscription, Topic
+from ._stream import ResponseStream
+from ._subscription import Backlog, Subscription
 
 __version__ = version()
 
@@ -87,6 +90,8 @@ __all__ = [
     "RealtimeError",
     "Recorder",
     "RefusedError",
+    "ResponseError",
+    "ResponseStream",
     "Segment",
     "ServerError",
     "Stats",
@@ -98,8 +103,10 @@ __all__ = [
     "Unsent",
     "UnsupportedError",
     "Usage",
+    "WhenBusy",
     "WouldDeadlockError",
     "__version__",
     "connect",
     "events",
+    "sync",
 ]

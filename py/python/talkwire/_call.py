@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, Self, TypedDict, cast
 
 from . import _native, _process
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+class Array(Protocol):
+    """An array of numpy, as type checkers see it before Python 3.12."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """Its shape and type."""
+        ...
+
+
+# Whole samples: bytes, bytearray, memoryview, array, or a numpy array of int16 (little-endian); one of
+# float32 from -1 to 1 is made 16 bits on its way.
+if TYPE_CHECKING:
+    Audio = Buffer | Array
+else:
+    # Python 3.11 has no class of all buffers.
+    Audio = bytes | bytearray | memoryview | Array
 
 
 class EchoGate(TypedDict):
@@ -104,20 +122,24 @@ class Call:
     """A media port. All methods may be called from any thread, and none blocks; one thread at a
     time may be in a push of a track, one in a pull, else it is a BusyError.
 
-    Audio is any contiguous buffer of whole samples: bytes, an array, a numpy array of int16.
+    Audio is any contiguous buffer of whole samples: bytes, an array, a numpy array of int16; float32
+    from -1 to 1 can be pushed where the format is ``audio/pcm``.
     """
 
     def __init__(self, native: _native.Call) -> None:
         self._native = native
         self._born = _process.generation()
 
-    def push(self, audio: Buffer, *, track: Literal["customer", "agent"] = "customer") -> int:
+    def push(self, audio: Audio, *, track: Literal["customer", "agent"] = "customer") -> int:
         """Gives sound to the session, any number of samples; returns those taken. What does not
         fit, because the session did not keep up, is dropped and counted."""
         _process.check(self._born)
         if track not in ("customer", "agent"):
             raise ValueError(f"no track {track!r}: there are customer and agent")
-        return self._native.push(octets(audio), track == "agent")
+        view = samples(audio)
+        if view.format == "f":
+            return self._native.push_float(view, track == "agent")
+        return self._native.push(view, track == "agent")
 
     def pull(self, samples: int) -> tuple[bytes, int]:
         """So many samples of what the agent says, and how many of them are sound; the others, at
@@ -126,10 +148,13 @@ class Call:
         _process.check(self._born)
         return self._native.pull(samples)
 
-    def pull_into(self, audio: Buffer) -> int:
+    def pull_into(self, audio: Audio) -> int:
         """The same into a buffer of whole samples; returns how many are sound."""
         _process.check(self._born)
-        return self._native.pull_into(octets(audio))
+        view = samples(audio)
+        if view.format == "f":
+            raise TypeError("audio is pulled as bytes or 16-bit samples")
+        return self._native.pull_into(view)
 
     @property
     def position(self) -> tuple[int, int] | None:
@@ -141,7 +166,8 @@ class Call:
     def stats(self) -> CallStats:
         """The numbers so far."""
         numbers, customer_dbfs, agent_dbfs = self._native.stats()
-        return CallStats(*numbers, customer_dbfs, agent_dbfs)
+        counted = dict(zip(CallStats.__slots__, numbers, strict=False))
+        return CallStats(**counted, customer_dbfs=customer_dbfs, agent_dbfs=agent_dbfs)
 
     def played(self, samples: int) -> None:
         """Tells how many of all samples that were pulled as sound have arrived at the listener;
@@ -173,9 +199,14 @@ class Call:
         self.detach()
 
 
-def octets(audio: Buffer) -> memoryview:
-    """The bytes of a buffer of bytes or 16-bit samples."""
-    view = memoryview(audio)
+def samples(audio: Audio) -> memoryview[Any]:
+    """A buffer of bytes or 16-bit samples as bytes (format ``B``), one of float32 as it is (``f``)."""
+    view = memoryview(cast("Buffer", audio))
+    if view.format in ("f", "<f"):
+        floats: memoryview[Any] = view.cast("B").cast("f")
+        return floats
     if view.format not in ("B", "b", "c", "h", "<h"):
-        raise TypeError(f"audio is bytes or 16-bit samples, not items of format {view.format!r}")
+        raise TypeError(
+            f"audio is bytes, 16-bit samples or float32, not items of format {view.format!r}"
+        )
     return view.cast("B") if view.format != "<h" else memoryview(view.tobytes())

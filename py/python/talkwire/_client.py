@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Literal, NotRequired, TypedDict, Unpack
 
 from . import _native, _process
-from ._connection import Connection, WhenBusy
+from ._base import Topic, WhenBusy
+from ._connection import Connection
 from ._errors import RealtimeError
 from ._keys import KeyDesk, KeySource
-from ._subscription import Topic
 
 
 class BargeIn(TypedDict):
@@ -153,60 +153,95 @@ def connect(
     ConnectError and its kin (AuthError, NotFoundError, TlsError...) where no session came about,
     DeadlineError where it took too long.
     """
-    keys = (api_key, _native.Keys()) if callable(api_key) else None
-    client = _native.Client(
+    return ConnectionManager(
         url=url,
-        dialect=_dialect(dialect),
-        key=api_key if isinstance(api_key, str) else None,
-        keys=keys[1] if keys else None,
-        extra_ca=_pem(extra_ca),
+        model=model,
+        folder=folder,
+        api_key=api_key,
+        dialect=dialect,
+        session=session,
+        extra_headers=extra_headers,
+        extra_query=extra_query,
+        extra_ca=extra_ca,
+        waive=waive,
+        fallbacks=fallbacks,
+        options=options,
     )
-    fields = {
-        "model": model,
-        "folder": folder,
-        "session": session or {},
-        "headers": _pairs(extra_headers),
-        "query": _pairs(extra_query),
-        "waive": list(waive),
-        **options,
-    }
-    for name in ("only_ca", "client_cert", "client_key"):
-        if (pem := _pem(fields.get(name))) is not None:
-            fields[name] = pem.decode()
-    return ConnectionManager(client, json.dumps(fields, ensure_ascii=False), keys, fallbacks)
 
 
-class ConnectionManager:
-    """What ``connect`` returns: a context manager, or ``await ... .enter()`` without a block, after
-    which the connection must be closed."""
+class Endpoint:
+    """What ``connect`` was told: where to open a session, and how."""
 
     def __init__(
         self,
-        client: _native.Client,
-        options: str,
-        keys: tuple[KeySource, _native.Keys] | None = None,
-        fallbacks: Sequence[ConnectionManager] = (),
+        *,
+        url: str | None,
+        model: str | None,
+        folder: str | None,
+        api_key: str | KeySource | None,
+        dialect: str | Path | Mapping[str, Any] | None,
+        session: Mapping[str, Any] | None,
+        extra_headers: Mapping[str, str] | None,
+        extra_query: Mapping[str, str] | None,
+        extra_ca: str | bytes | Path | None,
+        waive: Sequence[str],
+        fallbacks: Sequence[Endpoint],
+        options: Options,
     ) -> None:
-        self._client = client
-        self._options = options
-        self._keys = keys
+        self._keys: tuple[KeySource, _native.Keys] | None = None
+        if callable(api_key):
+            self._keys = (api_key, _native.Keys())
+        self._client = _native.Client(
+            url=url,
+            dialect=_dialect(dialect),
+            key=api_key if isinstance(api_key, str) else None,
+            keys=self._keys[1] if self._keys else None,
+            extra_ca=None if extra_ca is None else _pem(extra_ca),
+        )
+        fields: dict[str, Any] = {
+            "model": model,
+            "folder": folder,
+            "session": session or {},
+            "headers": _pairs(extra_headers),
+            "query": _pairs(extra_query),
+            "waive": list(waive),
+            **options,
+        }
+        for name in ("only_ca", "client_cert", "client_key"):
+            if fields.get(name) is not None:
+                fields[name] = _pem(fields[name]).decode()
+        self._options = json.dumps(fields, ensure_ascii=False)
         self._fallbacks = list(fallbacks)
-        self._connection: Connection | None = None
 
     @property
     def _env_key(self) -> str | None:
         key_env = self._client.key_env
         return os.environ.get(key_env) if key_env else None
 
+    @property
+    def _asked(self) -> list[tuple[KeySource, _native.Keys]]:
+        """The functions for credentials, and who asks them."""
+        return [endpoint._keys for endpoint in (self, *self._fallbacks) if endpoint._keys]
+
+    def _open(self) -> _native.Session:
+        """Begins a session."""
+        client = self._client
+        for other in self._fallbacks:
+            client = client.fallback(other._client, other._options, other._env_key)
+        return client.open(self._options, self._env_key)
+
+
+class ConnectionManager(Endpoint):
+    """What ``connect`` returns: a context manager, or ``await ... .enter()`` without a block, after
+    which the connection must be closed."""
+
+    _connection: Connection | None = None
+
     async def enter(self) -> Connection:
         """Opens the session; returns when the server acknowledged its settings."""
-        client = self._client
-        endpoints = [self, *self._fallbacks]
-        desks = [KeyDesk(*endpoint._keys) for endpoint in endpoints if endpoint._keys]
+        desks = [KeyDesk(*asked) for asked in self._asked]
         try:
-            for other in self._fallbacks:
-                client = client.fallback(other._client, other._options, other._env_key)
-            connection = Connection(client.open(self._options, self._env_key), desks)
+            connection = Connection(self._open(), desks)
         except RealtimeError:
             for desk in desks:
                 desk.close()
@@ -242,7 +277,7 @@ def _dialect(dialect: str | Path | Mapping[str, Any] | None) -> str | None:
     return dialect
 
 
-def _pem(given: str | bytes | Path | None) -> bytes | None:
+def _pem(given: str | bytes | Path) -> bytes:
     if isinstance(given, str):
         given = given.encode() if given.lstrip().startswith("-----") else Path(given)
     return given.read_bytes() if isinstance(given, Path) else given

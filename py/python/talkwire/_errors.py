@@ -6,6 +6,7 @@ The class of each kind stands in ``CLASSES``; a test holds it against the status
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -143,6 +144,13 @@ class ServerError(RealtimeError):
     """The server reported an error."""
 
 
+class ResponseError(ServerError):
+    """A response failed."""
+
+    response: Mapping[str, Any] | None = None
+    """The response as the server tells it."""
+
+
 class FileError(RealtimeError, OSError):
     """A file could not be read or written."""
 
@@ -198,6 +206,10 @@ CLASSES: dict[str, type[RealtimeError]] = {
 }
 """The class of each kind of error."""
 
+for _kind, _class in CLASSES.items():
+    # One that a program raises, such as AuthError of a function for credentials, says what it is.
+    if list(CLASSES.values()).count(_class) == 1:
+        _class.kind = _kind
 
 _E = TypeVar("_E", bound=RealtimeError)
 

@@ -8,7 +8,6 @@ from typing import Any
 from . import _native
 from ._names import WIRE_NAMES
 
-
 __all__ = [
     "AudioGapEvent",
     "BargeInConfirmedEvent",
@@ -61,7 +60,7 @@ class Event(_native.Event):
     """
 
     __slots__ = ("_fields",)
-    __match_args__: tuple[str, ...] = ()
+    __match_args__ = ()
 
     def __getattr__(self, name: str) -> Any:
         if name == "_fields":

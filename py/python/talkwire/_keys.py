@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from . import _native, _process
 from ._errors import RealtimeError
 
-KeySource = Callable[[], "str | Awaitable[str]"]
+KeySource = Callable[[], str | Awaitable[str]]
 """Gives a credential: a coroutine function, or any other one, which runs in a thread."""
 
 
@@ -24,7 +24,8 @@ class KeyDesk:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._fd: int | None = native.fd
-        self._loop.add_reader(self._fd, self._ready, weakref.ref(self))
+        held: weakref.ref[KeyDesk] = weakref.ref(self)
+        self._loop.add_reader(self._fd, self._ready, held)
 
     @staticmethod
     def _ready(self_ref: weakref.ref[KeyDesk]) -> None:
@@ -37,22 +38,15 @@ class KeyDesk:
     async def _answer(self) -> None:
         try:
             self._native.answer(await self._fetch(), "", "")
-        except RealtimeError as error:
-            self._native.answer(None, error.kind, str(error))
         except Exception as error:
-            # One that may pass: it is asked again when the next dial is made.
-            text = f"the function for the credential raised {type(error).__name__}: {error}"
-            self._native.answer(None, "unreachable", text)
+            refuse(self._native, error)
         finally:
             self._task = None
 
     async def _fetch(self) -> str:
         ask = self._ask
         told = ask() if inspect.iscoroutinefunction(ask) else await asyncio.to_thread(ask)
-        key = await told if inspect.isawaitable(told) else told
-        if not isinstance(key, str):
-            raise TypeError(f"a credential is a str, not {type(key).__name__}")
-        return key
+        return text(await told if inspect.isawaitable(told) else told)
 
     def close(self) -> None:
         """Nobody will be answered any more."""
@@ -65,3 +59,20 @@ class KeyDesk:
 
     def __del__(self) -> None:
         self.close()
+
+
+def refuse(native: _native.Keys, error: Exception) -> None:
+    """Tells those who dial why there is no credential."""
+    if isinstance(error, RealtimeError):
+        native.answer(None, error.kind, str(error))
+    else:
+        # One that may pass: it is asked again when the next dial is made.
+        message = f"the function for the credential raised {type(error).__name__}: {error}"
+        native.answer(None, "unreachable", message)
+
+
+def text(key: object) -> str:
+    """A credential, if it is one."""
+    if not isinstance(key, str):
+        raise TypeError(f"a credential is a str, not {type(key).__name__}")
+    return key

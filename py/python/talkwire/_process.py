@@ -55,6 +55,12 @@ async def left_behind() -> None:
         await asyncio.get_running_loop().create_future()
 
 
+def stay_behind() -> None:
+    """The same for a thread without an event loop."""
+    if _is_exiting and threading.current_thread().daemon:
+        threading.Event().wait()
+
+
 @atexit.register
 def _at_exit() -> None:
     global _is_exiting

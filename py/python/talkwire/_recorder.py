@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._wait import until
+
 if TYPE_CHECKING:
     from . import _native
-    from ._connection import Connection
 
 
-class Recorder:
-    """A recording: a WAV file with the customer on the left and the agent, as heard, on the right,
-    and notes in JSON beside it. It goes on without this object, to the end of its connection."""
+class RecorderBase:
+    """The part of a recording that waits for nothing."""
 
-    def __init__(self, connection: Connection, native: _native.Recorder, path: Path) -> None:
-        self._connection = connection
+    def __init__(self, native: _native.Recorder, path: Path) -> None:
         self._native = native
         self.path = path
         """The WAV file."""
@@ -35,6 +34,11 @@ class Recorder:
         """Milliseconds that a reader of the file finds, whatever becomes of this process."""
         return self._native.written_ms
 
+
+class Recorder(RecorderBase):
+    """A recording: a WAV file with the customer on the left and the agent, as heard, on the right,
+    and notes in JSON beside it. It goes on without this object, to the end of its connection."""
+
     async def stop(self) -> None:
         """Ends the recording and waits until its files are complete. Raises what ended it before,
         such as a full disk."""
@@ -44,4 +48,4 @@ class Recorder:
     async def finished(self) -> None:
         """Waits until the recording has ended, with its connection or before, and its files are
         complete. Raises what ended it, such as a full disk."""
-        await self._connection._until(self._native.finished())
+        await until(self._native.finished())

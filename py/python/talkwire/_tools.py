@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import types
@@ -22,16 +23,12 @@ _SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _STOP_S = 1.0
 
 
-class Toolbox:
-    """The tools of one connection, and the calls that run."""
+class Toolbook:
+    """The tools of one connection."""
 
     def __init__(self, native: _native.Session) -> None:
         self._native = native
         self._functions: dict[str, Callable[..., Any]] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._functions)
 
     def add(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
         """Registers a function under its name."""
@@ -39,8 +36,32 @@ class Toolbox:
         self._native.register_tool(json.dumps(tool, ensure_ascii=False))
         self._functions[tool["name"]] = function
 
+    def _called(self, call: Event) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The function of a call, and what it is given."""
+        function = self._functions[call.name]
+        given: dict[str, Any] = json.loads(call.arguments)
+        if _wants_key(function):
+            given["idempotency_key"] = call.idempotency_key
+        return function, given
+
+    def _answer(self, call: Event, output: str | None, error: str | None) -> None:
+        # The session may have ended under it; then nobody waits for the result.
+        with contextlib.suppress(RealtimeError):
+            self._native.answer_tool(call.call_id, output, error)
+
+
+class Toolbox(Toolbook):
+    """The tools of a connection on an event loop, and the calls that run."""
+
+    def __init__(self, native: _native.Session) -> None:
+        super().__init__(native)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._is_over = False
+
     def seen(self, event: Event) -> None:
         """Starts what an event calls, and stops what nobody waits for."""
+        if self._is_over:
+            return
         if event.type == "tool.call" and event.name in self._functions:
             running = asyncio.get_running_loop().create_task(self._run(event))
             call_id = event.call_id
@@ -52,7 +73,9 @@ class Toolbox:
     async def stop(self) -> None:
         """Cancels what runs, and waits a moment for it: a close must not wait for a tool that will
         not be cancelled."""
-        # A tool may end its own session; it is not to wait for itself.
+        # A tool may end its own session; it is not to wait for itself, nor to be cancelled by what is
+        # told of the end.
+        self._is_over = True
         current = asyncio.current_task()
         running = [task for task in self._running.values() if task is not current]
         for task in running:
@@ -61,24 +84,26 @@ class Toolbox:
             await asyncio.wait(running, timeout=_STOP_S)
 
     async def _run(self, call: Event) -> None:
-        function = self._functions[call.name]
-        given = json.loads(call.arguments)
-        if _wants_key(function):
-            given["idempotency_key"] = call.idempotency_key
         output, error = None, None
         try:
+            function, given = self._called(call)
             if inspect.iscoroutinefunction(function):
-                result = await function(**given)
+                output = as_output(await function(**given))
             else:
-                result = await asyncio.to_thread(function, **given)
-            output = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-        except Exception as failure:  # whatever a tool raises is for the model to know
-            error = f"{type(failure).__name__}: {failure}"
-        try:
-            self._native.answer_tool(call.call_id, output, error)
-        except RealtimeError:
-            # The session ended under it; nobody waits for the result.
-            return
+                output = as_output(await asyncio.to_thread(function, **given))
+        except Exception as failure:
+            error = as_error(failure)
+        self._answer(call, output, error)
+
+
+def as_output(result: object) -> str:
+    """The result of a tool as the model reads it."""
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+
+
+def as_error(failure: Exception) -> str:
+    """What a tool raised, which is for the model to know."""
+    return f"{type(failure).__name__}: {failure}"
 
 
 def describe(function: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,19 @@ import asyncio
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from . import _native, _process
+from ._brain import Brain, BrainDesk, Piece, Speech, ToolCall, Turn
+from ._journal import Journal, Sender
+
+__all__ = ["Brain", "Journal", "LocalServer", "Piece", "Sender", "Speech", "ToolCall", "Turn"]
+
+_PATIENCE_S = 10
 
 
 class LocalServer:
@@ -21,7 +29,9 @@ class LocalServer:
 
     ``profile`` is the dialect it speaks, ``dialect`` a table of yours instead. ``script`` is a
     path, the YAML text itself, or a mapping; without one the brain is ``echo``. ``brain`` is
-    ``echo``, ``loop``, ``script`` or ``http:URL``, ``ears`` are ``script``, ``dtmf``, ``none``,
+    ``echo``, ``loop``, ``script``, ``http:URL``, or an async function that gets a :class:`Turn` and
+    returns an answer or yields it in pieces (texts, :class:`Speech`, :class:`ToolCall`), on the event
+    loop on which the server is started, else on one of its own in a thread. ``ears`` are ``script``, ``dtmf``, ``none``,
     ``exec:COMMAND`` or ``http:URL``, ``voice`` is ``tone``, ``wav``, ``dtmf``, ``exec:COMMAND`` or
     ``http:URL``. ``faults`` are what goes wrong, as in a script. ``control`` opens a port for
     looking into it, see ``control_url``; ``journal`` keeps what is sent and received for
@@ -40,7 +50,7 @@ class LocalServer:
         profile: str | None = None,
         dialect: Path | Mapping[str, Any] | None = None,
         script: str | Path | Mapping[str, Any] | None = None,
-        brain: str | None = None,
+        brain: str | Brain | None = None,
         ears: str | None = None,
         voice: str | None = None,
         api_key: str | None = None,
@@ -69,7 +79,8 @@ class LocalServer:
             "script_text": script if is_text else None,
             "script_file": None if is_text else script,
             "script_base": Path.cwd(),
-            "brain": brain,
+            "brain": brain if isinstance(brain, str) else None,
+            "host": None,
             "ears": ears,
             "voice": voice,
             "api_key": api_key,
@@ -85,6 +96,8 @@ class LocalServer:
             "journal": journal is not False,
             "journal_dir": None if isinstance(journal, bool) else journal,
         }
+        self._brain = brain if callable(brain) else None
+        self._desk: BrainDesk | None = None
         self._native: _native.LocalServer | None = None
         self._born = _process.generation()
 
@@ -99,28 +112,100 @@ class LocalServer:
         programs. None without ``control``."""
         return self._started().control_url
 
-    def journal(self, session: int | None = None) -> list[dict[str, Any]]:
+    def journal(self, session: int | None = None) -> Journal:
         """What the sessions did so far, or one of them (counted from 0): ``t_ms``, ``from``
         (``client``, ``server`` or ``journal``), ``lane``, ``name`` and ``event``, without audio and
         credentials. Without ``journal`` only their beginnings, ends and faults."""
-        return [json.loads(line) for line in self._started().journal(session)]
+        return Journal(json.loads(line) for line in self._started().journal(session))
+
+    # ---- steering, with ``control`` -------------------------------------------------------------
+
+    def advance(self, ms: int) -> None:
+        """Puts the server's clock ahead: whatever was to happen until then happens now."""
+        self._control("POST", "clock/advance", {"ms": ms})
+
+    def inject(
+        self,
+        event: Mapping[str, Any],
+        *,
+        session: int = 0,
+        to: Literal["client", "server"] = "client",
+    ) -> None:
+        """Sends an event to the client of a session (counted from 0) as it is, or lets the server
+        take it as one of the client."""
+        self._control("POST", f"sessions/{session}/inject", {"to": to, "event": dict(event)})
+
+    def fault(
+        self,
+        do: str | Mapping[str, Any],
+        *,
+        when: Mapping[str, Any] | None = None,
+        session: int | None = None,
+    ) -> None:
+        """Lets something go wrong, as in a script: in one session, at once or ``when``; or in all
+        sessions to come, ``when``."""
+        path = "fault" if session is None else f"sessions/{session}/fault"
+        self._control("POST", path, {"do": do, **({} if when is None else {"when": dict(when)})})
+
+    def report(self) -> dict[str, Any]:
+        """Counts of events, errors, faults and refused upgrades, and how long clients waited."""
+        return self._control("GET", "report")
+
+    def _control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        url = self.control_url
+        if url is None:
+            raise RuntimeError("steering needs `LocalServer(control=True)`")
+        place = urlsplit(url)
+        # Not urllib, which asks the proxies of the environment.
+        connection = HTTPConnection(place.hostname or "", place.port, timeout=_PATIENCE_S)
+        try:
+            connection.request(
+                method,
+                f"/{path}",
+                None if body is None else json.dumps(body),
+                {} if body is None else {"content-type": "application/json"},
+            )
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "error" in answer:
+            raise ValueError(answer["error"]["message"])
+        return answer
+
+    # ---- life -----------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Starts it without a block; ``stop`` it then."""
         if self._native is not None:
             raise RuntimeError("a local server is started once")
-        self._native = _native.LocalServer(self._given)
+        self._open_desk()
+        try:
+            self._native = _native.LocalServer(self._given)
+        except BaseException:
+            self._close_desk()
+            raise
         return self
+
+    def _open_desk(self) -> None:
+        if self._brain is not None and self._desk is None:
+            self._desk = BrainDesk(self._brain)
+            self._given["host"] = self._desk.native
+
+    def _close_desk(self) -> None:
+        if self._desk is not None:
+            self._desk.close()
 
     def stop(self) -> None:
         """Stops it: its sessions are closed with code 1001. Blocks for at most two seconds."""
         if not _process.is_forked(self._born):
             self._started().stop()
+            self._close_desk()
 
     def kill(self) -> None:
         """Ends it as a crash would: connections vanish without a closing handshake."""
         if not _process.is_forked(self._born):
             self._started().kill()
+            self._close_desk()
 
     def _started(self) -> _native.LocalServer:
         if self._native is None:
@@ -141,6 +226,8 @@ class LocalServer:
         self.stop()
 
     async def __aenter__(self) -> Self:
+        # A brain answers on this loop; the start itself is in a thread, as it reads files.
+        self._open_desk()
         return await asyncio.to_thread(self.start)
 
     async def __aexit__(
@@ -149,7 +236,9 @@ class LocalServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        if not _process.is_forked(self._born):
+            await asyncio.to_thread(self._started().stop)
+            self._close_desk()
 
     def __del__(self) -> None:
         native = getattr(self, "_native", None)

@@ -2,10 +2,12 @@
 
 mod chat;
 mod echo;
+mod host;
 mod script;
 
 pub use chat::ChatBrain;
 pub use echo::{Echo, Loop};
+pub use host::HostBrain;
 pub use script::ScriptBrain;
 
 pub use crate::mcp::McpCall;
@@ -133,6 +135,13 @@ pub enum Answer {
 pub enum Piece {
     /// More of a message.
     Text(String),
+    /// More of a message, with its sound.
+    Speech {
+        /// Its words.
+        text: String,
+        /// How they sound.
+        clip: Clip,
+    },
     /// A function call begins.
     Call {
         /// Name of the function.
