@@ -27,9 +27,12 @@
  * Objects are opaque. What a function gives through an out-parameter, or a *_retain() returns, is
  * yours until its *_free(). What a callback receives, and what an accessor returns, belongs to the
  * library or to the object it was asked from, and lives as long as that.
+ *
  * P1. NULL is harmless everywhere: *_free(NULL) does nothing, accessors answer with nothing, and
  *     everything else answers with TW_ERR_ARGUMENT.
+ *
  * P2. Outputs are written on success only.
+ *
  * In debug builds of the library, the use of a freed object stops the program with a message.
  *
  * @section threads Threads
@@ -41,19 +44,26 @@
  *
  * @section callbacks Events by callback
  *
- * With callbacks (push), a session's events come on one thread of its runtime.
+ * With callbacks (push), a session's events come on one callback thread of its runtime, or with
+ * TW_DELIVERY_DIRECT on its I/O thread.
+ *
  * P3. on_closed comes exactly once, and no on_event after it.
+ *
  * P4. drop comes exactly once, after on_closed, and nothing after it; also when opening fails (then
  *     without on_closed) and when the session is freed without a close.
+ *
  * P5. The callbacks of a session never run at the same time, and never under a lock of the library:
  *     all functions that do not block may be called in them, tw_session_free() included.
+ *
  * P6. A call that would wait inside a callback returns TW_ERR_WOULD_DEADLOCK at once.
  *
  * @section pull Events by asking
  *
  * Without callbacks (pull), tw_session_next_event() takes them, and tw_session_wakeup_fd() fits a
  * session into a loop of poll(), epoll, libuv, GLib and the like.
+ *
  * P7. The descriptor is readable whenever an event or the end waits.
+ *
  * A reader that is too slow never stops the connection: beyond `mailbox_bytes`, text deltas are
  * joined and the oldest audio is dropped, which TW_EVENT_AUDIO_GAP tells; beyond `mailbox_events`,
  * the session ends with TW_ERR_SLOW_READER.
@@ -71,9 +81,12 @@
  *
  * Formats are the host's; the session converts. When packets stop, call tw_call_pull() by another
  * clock; silence goes to the server by itself.
+ *
  * P18. tw_call_push(), tw_call_pull() and tw_call_played() take no lock and no memory, make no system
  *     call and wait for nobody.
+ *
  * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
+ *
  * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
  * tw_recorder_start() records what is pushed and pulled; no media thread waits for a disk.
  *
@@ -83,25 +96,42 @@
  * NULL, receives an error object that says more; it is written on failure only, so let it begin as
  * NULL. What fails later comes as an event: TW_EVENT_ERROR is the server's word, while
  * TW_EVENT_PROTOCOL_FAULT is this library's, for example about a command that the dialect forbids.
+ *
  * P8. Every session ends with exactly one tw_end that says who, why, whether it was expected and what
  *     was never sent; a server that cannot be reached, or that vanishes, is no exception.
+ *
  * P9. After a close, and after the end, what would send returns TW_ERR_CLOSED.
+ *
  * P10. A bug in the library does not pass this boundary: the call returns TW_ERR_PANIC, or an empty
  *     answer, and the process lives.
+ *
+ * @section log Log
+ *
+ * The library writes nothing to stdout or stderr. tw_runtime_set_log() sends what the sessions of a
+ * runtime do to a function of yours, without a word of what anybody said and without a credential.
+ *
+ * P20. When tw_runtime_set_log() has returned TW_OK, the function before it is not called any more,
+ *     and its `drop` has been.
  *
  * @section strings Strings
  *
  * Texts go in as a pointer and a length in bytes; TW_NTS as the length means: up to the NUL.
+ *
  * P11. A text that is not UTF-8 is refused with TW_ERR_ARGUMENT.
+ *
  * P12. A tw_str is never NULL and always has a NUL behind it.
+ *
  * Whatever is passed in is copied before the call returns. Times are in milliseconds.
  *
  * @section shutdown Shutdown
  *
  * tw_session_close() ends a session properly; tw_session_free() without it breaks the session off.
+ *
  * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more.
+ *
  * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left. The order in
  *     which sessions, configurations and runtimes are freed does not matter.
+ *
  * Two runtimes in one process do not know of each other.
  *
  * @section fork Fork
@@ -118,8 +148,11 @@
  *
  * P17. TW_VERSION_NUMBER is the header's version, tw_version_number() the library's:
  *     major * 1000000 + minor * 1000 + patch. Before 1.0 a minor version may change the interface, a
- *     patch never does; the soname is libtalkwire.so.0 until then. Ignore what you do not know: new
- *     events and statuses may come at any time. The library cannot be unmapped: dlclose() keeps it.
+ *     patch never does. The soname, libtalkwire.so.0, counts changes of the interface: a function, a
+ *     struct or a constant that changes or goes raises its number, and what only comes does not.
+ *
+ * Ignore what you do not know: new events and statuses may come at any time, and structs that begin
+ * with their size may grow at their end. The library cannot be unmapped: dlclose() keeps it.
  */
 
 #ifndef TALKWIRE_H
@@ -132,10 +165,13 @@
 #define TW_API extern
 #endif
 
-/** Version of this header. */
+/** First part of the version of this header. */
 #define TW_VERSION_MAJOR 0
+/** Second part. */
 #define TW_VERSION_MINOR 1
+/** Third part. */
 #define TW_VERSION_PATCH 0
+/** The version of this header as one number, see P17. */
 #define TW_VERSION_NUMBER (TW_VERSION_MAJOR * 1000000 + TW_VERSION_MINOR * 1000 + TW_VERSION_PATCH)
 
 /** As the length of a text: it ends with a NUL. */
@@ -145,10 +181,19 @@
 #define TW_FOREVER UINT32_MAX
 
 /** First value of a `struct tw_callbacks`: knows its size, calls nothing. */
-#define TW_CALLBACKS_INIT {sizeof(struct tw_callbacks), NULL, NULL, NULL, NULL}
+#define TW_CALLBACKS_INIT {sizeof(struct tw_callbacks), NULL, NULL, NULL, NULL, 0}
 
 /** First value of a `struct tw_stats`: knows its size. */
 #define TW_STATS_INIT {sizeof(struct tw_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** First value of a `struct tw_counts`: knows its size. */
+#define TW_COUNTS_INIT {sizeof(struct tw_counts), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** First value of a `struct tw_usage`: knows its size. */
+#define TW_USAGE_INIT {sizeof(struct tw_usage), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/** First value of a `struct tw_segment`: knows its size. */
+#define TW_SEGMENT_INIT {sizeof(struct tw_segment), 0, false, {NULL, 0}, {NULL, 0}, {NULL, 0}, 0, 0, 0, 0}
 
 /** The customer, or both in turn where tracks are interleaved. */
 #define TW_TRACK_CUSTOMER 0
@@ -348,6 +393,33 @@
 /** `session.output_transcript.delta` of a translation session. */
 #define TW_EVENT_SESSION_OUTPUT_TRANSCRIPT_DELTA 51
 
+/** No log. */
+#define TW_LOG_OFF 0
+/** A session ended by a fault of this library. */
+#define TW_LOG_ERROR 1
+
+/**
+ * What somebody should look at: losses, errors of the server, audio that was dropped, an end that
+ * nobody asked for.
+ */
+#define TW_LOG_WARN 2
+/** The life of sessions and links. */
+#define TW_LOG_INFO 3
+/** Each step that is not one of a stream: events, frames, commands, decisions. */
+#define TW_LOG_DEBUG 4
+/** Pieces of streams as well. */
+#define TW_LOG_TRACE 5
+
+/** On a callback thread `tw-cb-N`, always the same one; the default. */
+#define TW_DELIVERY_PINNED 0
+
+/**
+ * On the I/O thread `tw-io-N` itself, which saves a change of threads. For callbacks that never wait:
+ * they hold up every session of that thread. What is left when its runtime is shut down or freed comes
+ * on the thread that does so.
+ */
+#define TW_DELIVERY_DIRECT 1
+
 /** The wish waits for its turn. */
 #define TW_WHEN_BUSY_QUEUE 0
 
@@ -359,6 +431,13 @@
 
 /** It is refused. */
 #define TW_WHEN_BUSY_REFUSE 3
+
+/** The caller. */
+#define TW_ROLE_CUSTOMER 1
+/** The model. */
+#define TW_ROLE_AGENT 2
+/** Instructions among the items. */
+#define TW_ROLE_SYSTEM 3
 
 /** The media port of a session: sound in, sound out, by the clock of the host. */
 typedef struct tw_call tw_call;
@@ -396,7 +475,7 @@ typedef struct tw_session tw_session;
 /** A reader of some topics of a session, with bounds of its own. */
 typedef struct tw_subscription tw_subscription;
 
-/** A conversation as it was when it was written down. */
+/** A conversation as it was when it was taken. */
 typedef struct tw_transcript tw_transcript;
 
 /** What a call returns: TW_OK, another positive answer, or a negative TW_ERR_*. */
@@ -464,6 +543,16 @@ typedef struct tw_bytes {
 typedef tw_status (*tw_key_callback)(void *user_data, struct tw_key *key);
 
 /**
+ * Gets one line of the log, without a line break: TW_LOG_*, milliseconds since 1970, and the text,
+ * which is there for the call. Lines have names, numbers and identifiers: nothing of what anybody
+ * said, no audio, no credential.
+ */
+typedef void (*tw_log_callback)(void *user_data,
+                                int32_t level,
+                                uint64_t unix_ms,
+                                struct tw_str message);
+
+/**
  * Where the events of a session go. Begin with TW_CALLBACKS_INIT; every function may be NULL.
  *
  * Calls come one at a time, on a thread of the runtime, and must return soon: other sessions wait.
@@ -480,7 +569,95 @@ typedef struct tw_callbacks {
   void (*drop)(void *user_data);
   /** Passed to all three. */
   void *user_data;
+  /** On which thread they are called, TW_DELIVERY_*. */
+  int32_t delivery;
 } tw_callbacks;
+
+/**
+ * What a session did so far. Times are in milliseconds; all numbers but those of what waits only
+ * grow. Begin with TW_COUNTS_INIT.
+ */
+typedef struct tw_counts {
+  /** Bytes of this struct, as the caller knows it; set by TW_COUNTS_INIT. */
+  size_t struct_size;
+  /** How long the session has been open, until its last step. */
+  uint64_t age_ms;
+  /** Links that were opened. */
+  uint64_t links;
+  /** Links that were lost. */
+  uint64_t losses;
+  /** Changes to a new link by plan. */
+  uint64_t rollovers;
+  /** Changes to a new link after a loss. */
+  uint64_t recoveries;
+  /** Frames given to links to be sent. */
+  uint64_t frames_sent;
+  /** Frames that came. */
+  uint64_t frames_received;
+  /** Audio given to links to be sent. */
+  uint64_t audio_sent_ms;
+  /** Captured audio that was dropped because it could not be sent. */
+  uint64_t audio_dropped_ms;
+  /** Audio of answers that came. */
+  uint64_t audio_received_ms;
+  /** Interruptions by the customer. */
+  uint64_t barge_ins;
+  /** Calls of registered tools. */
+  uint64_t tool_calls;
+  /** Errors that the server told. */
+  uint64_t server_errors;
+  /** Broken frames, and commands that failed with nobody waiting for them. */
+  uint64_t faults;
+  /** Turns whose answer was heard; the three below are about these. */
+  uint64_t answers;
+  /**
+   * From the customer's last word, or what is known of it, to the first sound of the answer: of the
+   * last turn.
+   */
+  uint64_t answer_ms;
+  /** Of the slowest turn. */
+  uint64_t answer_max_ms;
+  /** Of all turns together. */
+  uint64_t answer_sum_ms;
+  /** Pings that were answered. */
+  uint64_t round_trips;
+  /** How long the last one took there and back. */
+  uint64_t round_trip_ms;
+  /** Events that wait to be read by the session's own reader. */
+  uint64_t unread_events;
+  /** Bytes that they hold in memory, roughly. */
+  uint64_t unread_bytes;
+  /** Audio that was dropped because it was not read. */
+  uint64_t unread_dropped_ms;
+  /** Commands that wait to be looked at. */
+  uint64_t waiting_commands;
+} tw_counts;
+
+/** Tokens of a session so far, cancelled responses included. Begin with TW_USAGE_INIT. */
+typedef struct tw_usage {
+  /** Bytes of this struct, as the caller knows it; set by TW_USAGE_INIT. */
+  size_t struct_size;
+  /** Responses counted. */
+  uint64_t responses;
+  /** Tokens read. */
+  uint64_t input_tokens;
+  /** Tokens written. */
+  uint64_t output_tokens;
+  /** Text tokens read. */
+  uint64_t input_text_tokens;
+  /** Audio tokens read. */
+  uint64_t input_audio_tokens;
+  /** Tokens read from the provider's cache. */
+  uint64_t cached_tokens;
+  /** Text tokens written. */
+  uint64_t output_text_tokens;
+  /** Audio tokens written. */
+  uint64_t output_audio_tokens;
+  /** Tokens of the conversation after the last response. */
+  uint64_t context_tokens;
+  /** Tokens that the model can hold; 0 where the dialect does not say. */
+  uint64_t context_limit_tokens;
+} tw_usage;
 
 /** What waits for a reader, and what was dropped because it was not read. */
 typedef struct tw_backlog {
@@ -493,6 +670,33 @@ typedef struct tw_backlog {
   /** Frames that were dropped so far; `missed` of TW_EVENT_WIRE_FRAME tells where. */
   uint64_t dropped_frames;
 } tw_backlog;
+
+/** One utterance of a transcript, which its texts belong to. Begin with TW_SEGMENT_INIT. */
+typedef struct tw_segment {
+  /** Bytes of this struct, as the caller knows it; set by TW_SEGMENT_INIT. */
+  size_t struct_size;
+  /** Who said it, TW_ROLE_*. */
+  int32_t role;
+  /** Whether the words will not change. */
+  bool is_final;
+  /** The words, as far as they are known. */
+  struct tw_str text;
+  /**
+   * The words that were heard: all of them, or of an answer that was cut about those of the part of
+   * its sound that was.
+   */
+  struct tw_str heard;
+  /** The item it belongs to. */
+  struct tw_str item_id;
+  /** Start in milliseconds, of session audio for speech, of the session for the rest; -1 unknown. */
+  int64_t start_ms;
+  /** End, likewise. */
+  int64_t end_ms;
+  /** Of an answer that was cut, how much of its sound was heard; -1 for all else. */
+  int64_t heard_ms;
+  /** Of an answer that was cut, how much of its sound had been received; -1 for all else. */
+  int64_t received_ms;
+} tw_segment;
 
 /** It is done. */
 #define TW_OK 0
@@ -699,6 +903,32 @@ TW_API void tw_error_free(struct tw_error *error);
 /* ---- Runtime ----------------------------------------------------------------------------------- */
 
 /**
+ * Sends the log of a runtime to a function, from now on and instead of the one before. What sessions
+ * do is logged that were opened since this was called first. The function is called on a thread
+ * `tw-log` of the runtime, one line at a time, and holds up nobody: when it is slow, the oldest lines
+ * go, which a line tells. It counts as a callback: a call that would wait fails in it.
+ *
+ * @param runtime    the runtime, or NULL for the shared one
+ * @param level      how much is logged, TW_LOG_*; TW_LOG_OFF ends the log
+ * @param log        the function; NULL ends the log
+ * @param user_data  passed to both functions
+ * @param drop       called once when nothing will be logged any more: by another call, a shutdown or
+ *                   the end of the runtime, or because this call failed; may be NULL
+ * @param err        receives the error, may be NULL
+ * @return TW_OK: the function before is not called any more; TW_ERR_TIMEOUT (the one before did not
+ *         return within 3 seconds, and nothing was changed but that it gets no more lines),
+ *         TW_ERR_WOULD_DEADLOCK, TW_ERR_IO (no thread to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: while the function before runs.
+ */
+TW_API tw_status tw_runtime_set_log(struct tw_runtime *runtime,
+                             int32_t level,
+                             tw_log_callback log,
+                             void *user_data,
+                             void (*drop)(void *user_data),
+                             struct tw_error **err);
+
+/**
  * Starts threads of your own.
  *
  * You need this only to choose their number, or to stop them at a time you know: where a
@@ -774,16 +1004,17 @@ TW_API tw_status tw_config_set_url(struct tw_config *config,
                             struct tw_error **err);
 
 /**
- * The dialect that the server speaks: the name of a built-in one, or the JSON text of a table.
+ * The dialect that the server speaks: the name of a built-in one, the JSON text of a table, or the
+ * path of a file that holds one.
  *
  * @param config   the configuration
- * @param dialect  name or JSON
+ * @param dialect  name, JSON or path
  * @param len      its bytes, or TW_NTS
  * @param err      receives the error, may be NULL
- * @return TW_OK, TW_ERR_CONFIG (no such dialect, or an error in the table), TW_ERR_ARGUMENT,
- *         TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_CONFIG (no such dialect, or an error in the table), TW_ERR_IO (the file
+ *         cannot be read), TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
- * Thread-safe: yes. In a callback: yes. Blocks: no.
+ * Thread-safe: yes. In a callback: yes. Blocks: no, but for reading a file.
  */
 TW_API tw_status tw_config_set_dialect(struct tw_config *config,
                                 const char *dialect,
@@ -1367,6 +1598,34 @@ TW_API tw_status tw_session_played(struct tw_session *session,
                             uint64_t heard_ms,
                             struct tw_error **err);
 
+/**
+ * What a session did so far. Also after its end.
+ *
+ * @param session  the session
+ * @param counts   a struct that began with TW_COUNTS_INIT; receives the numbers
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_stats(const struct tw_session *session,
+                           struct tw_counts *counts,
+                           struct tw_error **err);
+
+/**
+ * Tokens used so far. Also after the end of the session.
+ *
+ * @param session  the session
+ * @param usage    a struct that began with TW_USAGE_INIT; receives the numbers
+ * @param err      receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_session_usage(const struct tw_session *session,
+                           struct tw_usage *usage,
+                           struct tw_error **err);
+
 /* ---- Tools ------------------------------------------------------------------------------------- */
 
 /**
@@ -1423,7 +1682,7 @@ TW_API tw_status tw_tool_answer(struct tw_session *session,
  * @param message      what went wrong, for the model
  * @param message_len  its bytes, or TW_NTS
  * @param err          receives the error, may be NULL
- * @return as tw_tool_answer()
+ * @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
@@ -1651,25 +1910,23 @@ TW_API uint64_t tw_recorder_written_ms(const struct tw_recorder *recorder);
 TW_API void tw_recorder_free(struct tw_recorder *recorder);
 
 /**
- * Writes the conversation so far down: as JSON (`segments` with `role`, `text`, `start_ms`,
- * `end_ms`, `item_id`, `is_final`), or for players as WebVTT or SubRip. Before the session is
- * closed: what is over has forgotten it.
+ * Takes the conversation so far, at least as new as the last event that was read: for
+ * tw_transcript_segment(), and written down as JSON (`segments` with `role`, `text`, `start_ms`,
+ * `end_ms`, `item_id`, `is_final`, and of an answer that was cut `heard`, `heard_ms`, `received_ms`),
+ * or for players as WebVTT or SubRip. Also after the end of the session.
  *
  * @param session     the session
  * @param form        "json", "vtt" or "srt"
  * @param len         its bytes, or TW_NTS
- * @param timeout_ms  milliseconds to wait for the session
  * @param transcript  receives the transcript; give it back with tw_transcript_free()
  * @param err         receives the error, may be NULL
- * @return TW_OK, TW_ERR_TIMEOUT, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_WOULD_DEADLOCK (in a
- *         callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
- * Thread-safe: yes. In a callback: no. Blocks: yes.
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
-TW_API tw_status tw_transcript_write(struct tw_session *session,
+TW_API tw_status tw_transcript_write(const struct tw_session *session,
                               const char *form,
                               size_t len,
-                              uint32_t timeout_ms,
                               struct tw_transcript **transcript,
                               struct tw_error **err);
 
@@ -1679,6 +1936,29 @@ TW_API tw_status tw_transcript_write(struct tw_session *session,
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
 TW_API struct tw_str tw_transcript_text(const struct tw_transcript *transcript);
+
+/**
+ * How many utterances a transcript has. 0 for NULL.
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API size_t tw_transcript_count(const struct tw_transcript *transcript);
+
+/**
+ * One utterance, in the order of the conversation.
+ *
+ * @param transcript  the transcript
+ * @param index       its place, from 0
+ * @param segment     a struct that began with TW_SEGMENT_INIT; receives the utterance
+ * @param err         receives the error, may be NULL
+ * @return TW_OK, TW_ERR_ARGUMENT (no such place, or a struct without its size), TW_ERR_FORKED
+ *
+ * Thread-safe: yes. In a callback: yes. Blocks: no.
+ */
+TW_API tw_status tw_transcript_segment(const struct tw_transcript *transcript,
+                                size_t index,
+                                struct tw_segment *segment,
+                                struct tw_error **err);
 
 /**
  * Gives the transcript back. NULL is allowed.

@@ -121,6 +121,23 @@ class Check {
 
 }  // namespace detail
 
+namespace detail {
+
+using Log = std::function<void(std::int32_t level, std::uint64_t unix_ms, std::string_view line)>;
+
+/// From the library to a function that gets the log. What it throws is dropped: nobody waits for it.
+inline void write_log(void *data, std::int32_t level, std::uint64_t unix_ms,
+                      tw_str line) noexcept {
+  try {
+    (*static_cast<Log *>(data))(level, unix_ms, view(line));
+  } catch (...) {
+  }
+}
+
+inline void drop_log(void *data) noexcept { delete static_cast<Log *>(data); }
+
+}  // namespace detail
+
 /// Threads for sessions.
 class Runtime {
  public:
@@ -136,6 +153,19 @@ class Runtime {
   void shutdown(milliseconds timeout) {
     detail::Check check;
     check(tw_runtime_shutdown(handle_.get(), timeout.count(), check));
+  }
+
+  /// Sends the log to a function, instead of the one before; a level is one of TW_LOG_*.
+  void log_to(std::int32_t level,
+              std::function<void(std::int32_t, std::uint64_t, std::string_view)> log) {
+    detail::Check check;
+    auto *owned = new detail::Log(std::move(log));
+    check(tw_runtime_set_log(get(), level, detail::write_log, owned, detail::drop_log, check));
+  }
+  /// Ends the log; the function is not called any more.
+  void close_log() {
+    detail::Check check;
+    check(tw_runtime_set_log(get(), TW_LOG_OFF, nullptr, nullptr, nullptr, check));
   }
 
   tw_runtime *get() const noexcept { return handle_.get(); }
@@ -330,6 +360,26 @@ class Call {
   detail::Handle<tw_call, tw_call_detach> call_;
 };
 
+/// A conversation as it was when it was taken. Its segments, and their texts, belong to it.
+class Transcript {
+ public:
+  std::string_view text() const noexcept { return detail::view(tw_transcript_text(get())); }
+  std::size_t size() const noexcept { return tw_transcript_count(get()); }
+  /// One utterance, in the order of the conversation.
+  tw_segment operator[](std::size_t index) const {
+    detail::Check check;
+    tw_segment segment = TW_SEGMENT_INIT;
+    check(tw_transcript_segment(get(), index, &segment, check));
+    return segment;
+  }
+
+  const tw_transcript *get() const noexcept { return handle_.get(); }
+
+ private:
+  friend class SessionRef;
+  explicit Transcript(tw_transcript *transcript) noexcept : handle_(transcript) {}
+  detail::Handle<tw_transcript, tw_transcript_free> handle_;
+};
 
 /// The recording of a call; it goes on without this, to the end of its session.
 class Recorder {
@@ -378,15 +428,26 @@ class SessionRef {
                             &recorder, check));
     return Recorder(recorder);
   }
-  /// The conversation so far as "json", "vtt" or "srt".
-  std::string transcript(std::string_view form, milliseconds within) {
+  /// The conversation so far; its text is written as "json", "vtt" or "srt".
+  Transcript transcript(std::string_view form = "json") const {
     detail::Check check;
     tw_transcript *transcript = nullptr;
-    check(tw_transcript_write(session_, form.data(), form.size(), within.count(), &transcript,
-                              check));
-    const detail::Handle<tw_transcript, tw_transcript_free> owned(transcript);
-    const tw_str text = tw_transcript_text(transcript);
-    return std::string(text.ptr, text.len);
+    check(tw_transcript_write(session_, form.data(), form.size(), &transcript, check));
+    return Transcript(transcript);
+  }
+  /// What the session did so far.
+  struct tw_counts stats() const {
+    detail::Check check;
+    struct tw_counts counts = TW_COUNTS_INIT;
+    check(tw_session_stats(session_, &counts, check));
+    return counts;
+  }
+  /// Tokens used so far.
+  struct tw_usage usage() const {
+    detail::Check check;
+    struct tw_usage usage = TW_USAGE_INIT;
+    check(tw_session_usage(session_, &usage, check));
+    return usage;
   }
   void commit() { call(tw_session_commit); }
   void clear() { call(tw_session_clear); }
@@ -481,6 +542,8 @@ class SessionRef {
 struct Callbacks {
   std::function<void(SessionRef, const Event &)> on_event;
   std::function<void(SessionRef, const End &)> on_closed;
+  /// On which thread they are called, TW_DELIVERY_*.
+  std::int32_t delivery = TW_DELIVERY_PINNED;
 };
 
 namespace detail {
@@ -492,6 +555,7 @@ struct Relay {
     c.on_event = on_event;
     c.on_closed = on_closed;
     c.drop = drop;
+    c.delivery = callbacks.delivery;
     // The library calls drop, also when opening fails.
     c.user_data = new Callbacks(std::move(callbacks));
     return c;
@@ -639,6 +703,10 @@ class LocalServer {
   }
 
   std::string_view url() const noexcept { return detail::view(tw_local_server_url(get())); }
+  /// Where it is looked into and steered, with the option `control`.
+  std::string_view control_url() const noexcept {
+    return detail::view(tw_local_server_control_url(get()));
+  }
   void stop() {
     detail::Check check;
     check(tw_local_server_stop(get(), check));

@@ -23,13 +23,15 @@ use crate::event::{End, Event, Usage};
 use crate::options::WhenBusy;
 use crate::options::tool::Tool;
 use crate::recorder::{Recorder, RecorderOptions};
-use crate::runtime::dispatch::{Handler, in_callback};
+use crate::runtime::account::Account;
+use crate::runtime::dispatch::{Delivery, Handler, in_callback};
 use crate::runtime::flight::Flight;
 use crate::runtime::mailbox::Next;
 use crate::runtime::readers::Readers;
 use crate::runtime::recorder::Sink;
 use crate::runtime::tools::{self, Runner};
 use crate::runtime::{Launched, Message, Runtime, check_not_forked};
+use crate::stats::Stats;
 use crate::subscription::{Subscription, SubscriptionOptions};
 use crate::transcript::{self, Form};
 use crate::wire::client::{
@@ -54,6 +56,7 @@ struct Shared {
     readers: Arc<Readers>,
     ready: watch::Receiver<bool>,
     flight: Arc<Flight>,
+    account: Arc<Account>,
     dialect: Arc<Dialect>,
     runtime: Runtime,
     close_ms: u64,
@@ -104,6 +107,7 @@ impl Session {
             readers,
             ready,
             flight,
+            account,
         } = launched;
         Self(Arc::new(Shared {
             commands,
@@ -111,6 +115,7 @@ impl Session {
             readers,
             ready,
             flight,
+            account,
             dialect,
             runtime,
             close_ms,
@@ -197,9 +202,10 @@ impl Session {
         self.0.readers.own().wakeup_fd()
     }
 
-    /// From now on `handler` gets the events, on a callback thread.
-    pub fn deliver_to(&self, handler: Box<dyn Handler>) -> Result<()> {
-        self.0.runtime.attach(self.0.readers.own(), handler)
+    /// From now on `handler` gets the events.
+    pub fn deliver_to(&self, handler: Box<dyn Handler>, delivery: Delivery) -> Result<()> {
+        let own = self.0.readers.own();
+        self.0.runtime.attach(own, handler, delivery)
     }
 
     /// One more reader, of some topics and with bounds of its own: of what is told from now on. Who
@@ -500,38 +506,32 @@ impl Session {
         self.command(Command::ToolResult { call_id, output })
     }
 
-    /// Tokens used so far, cancelled responses included.
-    pub async fn usage(&self) -> Result<Usage> {
-        match self.command(Command::Usage)?.await? {
-            Reply::Usage(usage) => Ok(usage),
-            _ => Ok(Usage::default()),
-        }
+    /// The conversation so far, in its order; also after the end. At least as new as the last event
+    /// that was read.
+    pub fn history(&self) -> Vec<Arc<Segment>> {
+        self.0.account.history()
     }
 
-    /// The conversation so far, in its order.
-    pub async fn history(&self) -> Result<Vec<Segment>> {
-        match self.command(Command::History)?.await? {
-            Reply::History(segments) => Ok(segments),
-            _ => Ok(Vec::new()),
-        }
+    /// The conversation so far, written down; also after the end.
+    pub fn transcript(&self, form: Form) -> String {
+        transcript::text(&self.history(), form)
     }
 
-    /// The conversation so far, written down.
-    pub async fn transcript(&self, form: Form) -> Result<String> {
-        Ok(transcript::text(&self.history().await?, form))
+    /// Tokens used so far, cancelled responses included; also after the end.
+    pub fn usage(&self) -> Usage {
+        self.0.account.usage()
     }
 
-    /// [`Session::transcript`], at most `within`; fails with `Timeout` then. Blocks the calling
-    /// thread; fails in a callback.
-    pub fn transcript_within(&self, form: Form, within: Duration) -> Result<String> {
-        check_not_forked()?;
-        if in_callback() {
-            let message = "a callback cannot wait for the session";
-            return Err(Error::new(Kind::WouldDeadlock, message));
-        }
-        let told = async { tokio::time::timeout(within, self.transcript(form)).await };
-        let told = self.0.runtime.block_on(told);
-        told.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "the session is busy")))
+    /// What the session did so far; also after the end.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.0.account.stats();
+        let backlog = self.0.readers.own().backlog();
+        stats.unread_events = backlog.events;
+        stats.unread_bytes = backlog.bytes;
+        stats.unread_dropped_ms = backlog.dropped_ms;
+        let waiting = self.0.commands.max_capacity() - self.0.commands.capacity();
+        stats.waiting_commands = waiting as u64;
+        stats
     }
 
     /// The settings that the server acknowledged.

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::event::{End, Event, Topic, Topics};
 use crate::runtime::Runtime;
-use crate::runtime::dispatch::Handler;
+use crate::runtime::dispatch::{Delivery, Handler};
 pub use crate::runtime::mailbox::Backlog;
 use crate::runtime::mailbox::{Bounds, Mailbox, Next};
 use crate::runtime::readers::Readers;
@@ -136,10 +136,10 @@ impl Subscription {
         self.0.mailbox.wakeup_fd()
     }
 
-    /// From now on `handler` gets the events, on a callback thread. Two subscriptions, or one and its
-    /// session, may be served by two threads at once.
-    pub fn deliver_to(&self, handler: Box<dyn Handler>) -> Result<()> {
-        self.0.runtime.attach(&self.0.mailbox, handler)
+    /// From now on `handler` gets the events. Two subscriptions, or one and its session, may be served
+    /// by two threads at once.
+    pub fn deliver_to(&self, handler: Box<dyn Handler>, delivery: Delivery) -> Result<()> {
+        self.0.runtime.attach(&self.0.mailbox, handler, delivery)
     }
 
     /// How it ended, once it has: with its session, by [`Subscription::close`], or with

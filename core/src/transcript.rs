@@ -1,5 +1,6 @@
 //! The conversation written down: JSON for programs, WebVTT and SubRip for players.
 
+use std::borrow::Borrow;
 use std::path::Path;
 
 use serde_json::json;
@@ -49,10 +50,11 @@ impl Form {
 /// The text of a transcript, in the order of the conversation as JSON, in that of time for players.
 /// These get no empty segments and no instructions; what has no times stands after what was before
 /// it, for as long as it takes to read.
-pub fn text(segments: &[Segment], form: Form) -> String {
+pub fn text<S: Borrow<Segment>>(segments: &[S], form: Form) -> String {
+    let segments = segments.iter().map(Borrow::borrow);
     match form {
         Form::Json => {
-            let segments: Vec<_> = segments.iter().map(Segment::to_json).collect();
+            let segments: Vec<_> = segments.map(Segment::to_json).collect();
             format!("{:#}\n", json!({"segments": segments}))
         }
         Form::Vtt => {
@@ -86,9 +88,9 @@ struct Cue {
     text: String,
 }
 
-fn cues(segments: &[Segment]) -> Vec<Cue> {
+fn cues<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<Cue> {
     let mut cues: Vec<Cue> = Vec::new();
-    for segment in segments.iter().filter(|s| s.role != Role::System) {
+    for segment in segments.filter(|s| s.role != Role::System) {
         // A cue ends at an empty line, so a text must not hold one.
         let words: Vec<_> = segment.text.split_whitespace().collect();
         let text = words.join(" ");
@@ -129,6 +131,7 @@ mod tests {
             start_ms,
             end_ms,
             is_final: true,
+            cut: None,
         }
     }
 
@@ -156,7 +159,7 @@ mod tests {
             \n00:00:05.024 --> 00:00:06.104\n<v agent>no times, ten more</v>\n\
             \n01:02:03.004 --> 01:02:03.504\n<v customer>да</v>\n";
         assert_eq!(text(&nasty(), Form::Vtt), wanted);
-        assert_eq!(text(&[], Form::Vtt), "WEBVTT\n");
+        assert_eq!(text::<Segment>(&[], Form::Vtt), "WEBVTT\n");
     }
 
     #[test]
@@ -166,7 +169,7 @@ mod tests {
             3\n00:00:05,024 --> 00:00:06,104\nagent: no times, ten more\n\n\
             4\n01:02:03,004 --> 01:02:03,504\ncustomer: да\n\n";
         assert_eq!(text(&nasty(), Form::Srt), wanted);
-        assert_eq!(text(&[], Form::Srt), "");
+        assert_eq!(text::<Segment>(&[], Form::Srt), "");
     }
 
     #[test]

@@ -22,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("call", &["audio", "error"]),
     ("recorder", &["runtime", "error"]),
     ("subscription", &["runtime", "event", "error"]),
+    ("stats", &[]),
     ("transcript", &["engine::history", "error"]),
     // A handle speaks in commands and wire types, so it needs their vocabulary and nothing that
     // decides.
@@ -38,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "recorder",
             "subscription",
             "transcript",
+            "stats",
             "audio::port",
             "engine::io",
             "engine::history",
@@ -46,7 +48,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "engine", "net", "audio", "wire", "dialect", "event", "error", "options",
+            "engine", "net", "audio", "wire", "dialect", "event", "error", "options", "stats",
         ],
     ),
     (

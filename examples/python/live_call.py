@@ -71,12 +71,11 @@ async def main() -> None:
                     print("the customer interrupts")
                 elif event.type == "response.done":
                     break
-            answer = connection.usage()
             while call.stats.depth or call.stats.queued_ms:
                 await asyncio.sleep(0.02)
             line.hung_up.set()
             line.join()
-        tokens = await answer
+        tokens = connection.usage
     print(f"{line.heard / RATE_HZ:.1f} s were heard, {tokens.output_tokens} tokens written")
 
 

@@ -271,15 +271,9 @@ pub unsafe extern "C" fn tw_call_flush(call: *mut tw_call) -> tw_status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tw_call_stats(call: *const tw_call, stats: *mut tw_stats) -> tw_status {
     guard::bare("tw_call_stats", || {
-        let call = live(call)?;
-        // Safety: not NULL; the size comes first, and tells whether the rest is there.
-        if stats.is_null() || unsafe { (*stats).struct_size } < size_of::<tw_stats>() {
-            return Err(Kind::Argument);
-        }
-        let now = call.stats();
-        let told = tw_stats {
-            // Safety: as above.
-            struct_size: unsafe { (*stats).struct_size },
+        let now = live(call)?.stats();
+        let told = |struct_size| tw_stats {
+            struct_size,
             pushed: now.pushed,
             overrun: now.overrun,
             overruns: now.overruns,
@@ -294,7 +288,7 @@ pub unsafe extern "C" fn tw_call_stats(call: *const tw_call, stats: *mut tw_stat
             customer_dbfs: now.customer_dbfs,
             agent_dbfs: now.agent_dbfs,
         };
-        tell(stats, told);
+        handle::fill(stats, "stats", told).map_err(|error| error.kind())?;
         Ok(TW_OK)
     })
 }

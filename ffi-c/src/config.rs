@@ -154,16 +154,17 @@ pub unsafe extern "C" fn tw_config_set_url(
     })
 }
 
-/// The dialect that the server speaks: the name of a built-in one, or the JSON text of a table.
+/// The dialect that the server speaks: the name of a built-in one, the JSON text of a table, or the
+/// path of a file that holds one.
 ///
 /// @param config   the configuration
-/// @param dialect  name or JSON
+/// @param dialect  name, JSON or path
 /// @param len      its bytes, or TW_NTS
 /// @param err      receives the error, may be NULL
-/// @return TW_OK, TW_ERR_CONFIG (no such dialect, or an error in the table), TW_ERR_ARGUMENT,
-///         TW_ERR_FORKED
+/// @return TW_OK, TW_ERR_CONFIG (no such dialect, or an error in the table), TW_ERR_IO (the file
+///         cannot be read), TW_ERR_ARGUMENT, TW_ERR_FORKED
 ///
-/// Thread-safe: yes. In a callback: yes. Blocks: no.
+/// Thread-safe: yes. In a callback: yes. Blocks: no, but for reading a file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tw_config_set_dialect(
     config: *mut tw_config,

@@ -44,7 +44,7 @@ pub unsafe extern "C" fn tw_flight_read(
         handle::put(flight, "flight", || {
             Ok(handle::give(tw_flight {
                 mark: Mark::default(),
-                record: session.flight_record(),
+                record: session.any().flight_record(),
                 text: Text::default(),
             }))
         })

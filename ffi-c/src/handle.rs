@@ -107,6 +107,19 @@ pub(crate) fn put<T>(out: *mut T, name: &str, value: impl FnOnce() -> Result<T>)
     Ok(())
 }
 
+/// Fills a struct of the caller that begins with its own size, which may not be NULL.
+pub(crate) fn fill<T>(out: *mut T, name: &str, value: impl FnOnce(usize) -> T) -> Result<()> {
+    // Safety: when it is not NULL, its size comes first by contract.
+    let size = (!out.is_null()).then(|| unsafe { out.cast::<usize>().read() });
+    let Some(size) = size.filter(|size| *size >= size_of::<T>()) else {
+        let message = format!("`{name}` is NULL or has no size: begin with its TW_*_INIT");
+        return Err(Error::new(Kind::Argument, message));
+    };
+    // Safety: there is room for a `T`, see above.
+    unsafe { out.write(value(size)) };
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,16 +31,16 @@ impl Handle for tw_key {
 pub type tw_key_callback =
     Option<unsafe extern "C" fn(user_data: *mut c_void, key: *mut tw_key) -> tw_status>;
 
-/// The caller's data, which is dropped once, when nothing can ask any more.
-struct Owner {
-    drop: Option<unsafe extern "C" fn(*mut c_void)>,
-    user_data: *mut c_void,
+/// The caller's data, which is dropped once, when nothing can use it any more.
+pub(crate) struct Owner {
+    pub(crate) drop: Option<unsafe extern "C" fn(*mut c_void)>,
+    pub(crate) user_data: *mut c_void,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
-            // Safety: by contract callable with this user data; nothing asks after it.
+            // Safety: by contract callable with this user data; nothing uses it after this.
             unsafe { drop(self.user_data) };
         }
     }

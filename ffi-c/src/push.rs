@@ -1,10 +1,11 @@
 //! Events that go to the functions of the caller.
 
 use std::ffi::c_void;
+use std::mem::offset_of;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use talkwire_core::runtime::dispatch::Handler;
+use talkwire_core::runtime::dispatch::{Delivery, Handler};
 use talkwire_core::{End, Error, Event, Kind, Result};
 
 use crate::end::tw_end;
@@ -36,7 +37,27 @@ pub struct tw_callbacks {
     pub drop: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
     /// Passed to all three.
     pub user_data: *mut c_void,
+    /// On which thread they are called, TW_DELIVERY_*.
+    pub delivery: i32,
 }
+
+impl tw_callbacks {
+    const NONE: Self = Self {
+        struct_size: 0,
+        on_event: None,
+        on_closed: None,
+        drop: None,
+        user_data: std::ptr::null_mut(),
+        delivery: TW_DELIVERY_PINNED,
+    };
+}
+
+/// On a callback thread `tw-cb-N`, always the same one; the default.
+pub const TW_DELIVERY_PINNED: i32 = 0;
+/// On the I/O thread `tw-io-N` itself, which saves a change of threads. For callbacks that never wait:
+/// they hold up every session of that thread. What is left when its runtime is shut down or freed comes
+/// on the thread that does so.
+pub const TW_DELIVERY_DIRECT: i32 = 1;
 
 /// Tells whoever waits that the callbacks of a session are over.
 #[derive(Debug, Default)]
@@ -67,6 +88,7 @@ impl Silence {
 /// The caller's user data, which is dropped exactly once however things go.
 pub(crate) struct Owner {
     callbacks: tw_callbacks,
+    pub(crate) delivery: Delivery,
     pub(crate) silence: Arc<Silence>,
 }
 
@@ -81,15 +103,31 @@ impl Owner {
         }
         // Safety: not NULL; the size comes first, and tells whether the rest is there.
         let size = unsafe { (*callbacks).struct_size };
-        if size < size_of::<tw_callbacks>() {
+        if size < offset_of!(tw_callbacks, delivery) {
             let message = "the callbacks have no size: begin with TW_CALLBACKS_INIT";
             return Err(Error::new(Kind::Argument, message));
         }
-        Ok(Some(Self {
-            // Safety: as long as this version's struct, see above.
-            callbacks: unsafe { *callbacks },
+        let mut known = tw_callbacks::NONE;
+        // Safety: both are at least as long as this; what the caller does not know is zero.
+        unsafe {
+            let len = size.min(size_of::<tw_callbacks>());
+            std::ptr::copy_nonoverlapping(callbacks.cast::<u8>(), (&raw mut known).cast(), len);
+        }
+        // From here on it is dropped whatever comes.
+        let mut owner = Self {
+            callbacks: known,
+            delivery: Delivery::default(),
             silence: Arc::default(),
-        }))
+        };
+        owner.delivery = match known.delivery {
+            TW_DELIVERY_PINNED => Delivery::Pinned,
+            TW_DELIVERY_DIRECT => Delivery::Direct,
+            other => {
+                let message = format!("`delivery` is TW_DELIVERY_PINNED or _DIRECT, not {other}");
+                return Err(Error::new(Kind::Argument, message));
+            }
+        };
+        Ok(Some(owner))
     }
 }
 

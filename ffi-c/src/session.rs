@@ -47,8 +47,9 @@ impl tw_session {
         Ok(&self.session)
     }
 
-    pub(crate) fn flight_record(&self) -> String {
-        self.session.flight_record()
+    /// The session, also when it is over: for whoever only looks.
+    pub(crate) fn any(&self) -> &Session {
+        &self.session
     }
 
     /// One more reader; of a session that is over it only gets the end.
@@ -125,11 +126,12 @@ fn open(session: &Session, owner: Option<Owner>) -> Result<*mut tw_session> {
         capabilities: Text::default(),
     });
     if let Some(owner) = owner {
+        let delivery = owner.delivery;
         let push = Push {
             owner,
             session: handle.clone(),
         };
-        session.deliver_to(Box::new(push))?;
+        session.deliver_to(Box::new(push), delivery)?;
     }
     Ok(handle::give_ref(handle))
 }

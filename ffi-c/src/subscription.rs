@@ -95,8 +95,8 @@ pub unsafe extern "C" fn tw_subscription_open(
             let subscription = of.subscribe(options)?;
             let is_pushed = owner.is_some();
             if let Some(owner) = owner {
-                let session = handle::keep(of);
-                subscription.deliver_to(Box::new(Push { owner, session }))?;
+                let (session, delivery) = (handle::keep(of), owner.delivery);
+                subscription.deliver_to(Box::new(Push { owner, session }), delivery)?;
             }
             Ok(handle::give(tw_subscription {
                 mark: Mark::default(),

@@ -80,7 +80,7 @@ pub unsafe extern "C" fn tw_tool_answer(
 /// @param message      what went wrong, for the model
 /// @param message_len  its bytes, or TW_NTS
 /// @param err          receives the error, may be NULL
-/// @return as tw_tool_answer()
+/// @return TW_OK, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_ARGUMENT, TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: yes. Blocks: no.
 #[unsafe(no_mangle)]

@@ -1,5 +1,5 @@
 //! `include/talkwire.h` is generated from the sources and a manual, and proven current here.
-//! `UPDATE_HEADER=1 cargo test -p talkwire-ffi --test header` rewrites it.
+//! `UPDATE_HEADER=1 cargo test -p talkwire-ffi` rewrites it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +51,10 @@ fn generated() -> String {
 }
 
 fn manual() -> String {
-    read("ffi-c/manual.txt").trim_end().to_owned()
+    read("ffi-c/manual.txt")
+        .replace("@SONAME@", read("ffi-c/soname.txt").trim_end())
+        .trim_end()
+        .to_owned()
 }
 
 fn macros() -> String {
@@ -120,7 +123,7 @@ fn compact(text: &str) -> String {
     let text = out.join("\n") + "\n";
     // A list of constants reads better without gaps.
     let mut text = text;
-    for prefix in ["TW_ERR_", "TW_EVENT_", "TW_WHO_"] {
+    for prefix in ["TW_ERR_", "TW_EVENT_", "TW_WHO_", "TW_ROLE_", "TW_LOG_"] {
         text = close_up(&text, prefix);
     }
     text
@@ -163,8 +166,7 @@ fn the_committed_header_is_current() {
         .position(|(a, b)| a != b);
     assert!(
         committed == wanted,
-        "include/talkwire.h is stale (line {:?}): run UPDATE_HEADER=1 cargo test -p talkwire-ffi \
-         --test header",
+        "include/talkwire.h is stale (line {:?}): run UPDATE_HEADER=1 cargo test -p talkwire-ffi",
         differs.map(|line| line + 1)
     );
 }
@@ -256,6 +258,27 @@ fn every_promise_has_a_test_and_every_test_of_one_a_promise() {
     );
     let last = u32::try_from(said.len()).unwrap();
     assert_eq!(said, (1..=last).collect());
+}
+
+/// What has no object to belong to, or a method of another name.
+const PLAIN: &[&str] = &[
+    "tw_build_info",
+    "tw_event_type_named",
+    "tw_status_name",
+    "tw_version_number",
+    "tw_version_string",
+    "tw_who_name",
+];
+
+#[test]
+fn the_wrapper_reaches_every_function_that_has_an_object() {
+    let wrapper = read("include/talkwire.hpp");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = wrapper.split(|c| !is_word(c)).collect();
+    for (name, _) in functions(&header()) {
+        let is_plain = PLAIN.contains(&name.as_str());
+        assert_ne!(words.contains(name.as_str()), is_plain, "{name}");
+    }
 }
 
 #[test]

@@ -138,13 +138,21 @@ impl Session {
         })
     }
 
-    /// Tokens used so far, as JSON, once it has come about.
-    fn usage(&self) -> PyResult<Waiting> {
-        let session = self.0.clone();
-        Waiting::telling(async move {
-            let usage = session.usage().await?;
-            Ok(serde_json::json!(usage).to_string())
-        })
+    /// Tokens used so far, as JSON.
+    fn usage(&self) -> String {
+        serde_json::json!(self.0.usage()).to_string()
+    }
+
+    /// What the session did so far, as JSON.
+    fn stats(&self) -> String {
+        serde_json::json!(self.0.stats()).to_string()
+    }
+
+    /// The conversation so far, as a JSON list.
+    fn history(&self) -> String {
+        let history = self.0.history();
+        let segments = history.iter().map(|segment| segment.to_json());
+        serde_json::Value::from_iter(segments).to_string()
     }
 
     /// Attaches a media port; options as JSON.
@@ -161,11 +169,10 @@ impl Session {
         Ok(Recorder(recorder.or_raise(py)?, Alive::new()))
     }
 
-    /// The conversation so far, as `json`, `vtt` or `srt`, once it has been written down.
-    fn transcript(&self, py: Python<'_>, form: &str) -> PyResult<Waiting> {
+    /// The conversation so far, as `json`, `vtt` or `srt`.
+    fn transcript(&self, py: Python<'_>, form: &str) -> PyResult<String> {
         let form = Form::named(form).or_raise(py)?;
-        let session = self.0.clone();
-        Waiting::telling(async move { session.transcript(form).await })
+        Ok(self.0.transcript(form))
     }
 
     /// Asks for the end, which then comes within the given time.

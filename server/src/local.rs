@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use talkwire_core::error::{Error, Kind, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -177,19 +177,17 @@ pub(crate) fn runtime() -> Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name_fn(move || format!("tw-srv-{}", number.fetch_add(1, Ordering::Relaxed)))
-        .on_thread_start(block_sigpipe)
+        .on_thread_start(quiet_signals)
         .enable_all()
         .build()
         .map_err(|e| Error::new(Kind::Io, format!("cannot start the server's threads: {e}")))
 }
 
-/// A host that leaves SIGPIPE at its default must not die of a client that hangs up.
-fn block_sigpipe() {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGPIPE);
-    signals
+/// Signals are the host's, and it must not die of a client that hangs up.
+fn quiet_signals() {
+    SigSet::all()
         .thread_block()
-        .expect("blocking a valid signal cannot fail");
+        .expect("blocking valid signals cannot fail");
 }
 
 /// Takes an address and a port.

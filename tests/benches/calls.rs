@@ -18,7 +18,7 @@ use talkwire_core::audio::format::Format;
 use talkwire_core::audio::resample::resample;
 use talkwire_core::audio::{codec, wav::Wav};
 use talkwire_core::call::Track;
-use talkwire_core::runtime::dispatch::Handler;
+use talkwire_core::runtime::dispatch::{Delivery, Handler};
 use talkwire_core::{Call, CallOptions, Client, End, Event, Options, Session};
 use talkwire_server::{Config, LocalServer};
 
@@ -145,7 +145,9 @@ fn open(calls: usize, url: &str, told: &Arc<Told>) -> Vec<(Session, Call)> {
         for _ in all.len()..calls.min(all.len() + GROUP) {
             let session = client.open(options.clone()).expect("valid options");
             let listener = Listener(told.clone());
-            session.deliver_to(Box::new(listener)).expect("once");
+            session
+                .deliver_to(Box::new(listener), Delivery::Pinned)
+                .expect("once");
             let options = CallOptions::default().with_format(Format::Alaw);
             let call = session.attach(options).expect("attached");
             all.push((session, call));

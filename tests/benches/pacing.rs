@@ -8,7 +8,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use talkwire_core::runtime::dispatch::Handler;
+use talkwire_core::runtime::dispatch::{Delivery, Handler};
 use talkwire_core::{Client, End, Event, Options, Settings};
 use talkwire_server::{Config, LocalServer, Pacing};
 
@@ -38,7 +38,9 @@ fn main() {
                 late: Vec::new(),
                 done: done.clone(),
             };
-            session.deliver_to(Box::new(call)).expect("once");
+            session
+                .deliver_to(Box::new(call), Delivery::Pinned)
+                .expect("once");
             let words = "Tell me everything that you know of keeping time, slowly and in order.";
             session.send_text(words).expect("queued");
             session.respond(None).expect("queued");

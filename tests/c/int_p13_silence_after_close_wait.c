@@ -18,7 +18,7 @@ static void talk(tw_runtime *runtime, tw_config *config, int wait_ms) {
   tw_session_free(session);
 }
 
-int main(void) {
+static void all(void) {
   tw_local_server *server = serve(NULL);
   tw_config *config = configure(server);
   tw_runtime *runtime = threads();
@@ -26,5 +26,6 @@ int main(void) {
   tw_config_free(config);
   finish(runtime);
   tw_local_server_free(server);
-  return 0;
 }
+
+IN_BOTH_DELIVERIES(all)

@@ -49,9 +49,10 @@ static void run(void (*act)(record *, tw_session *, const tw_event *), int owns_
     tw_local_server_free(server);
 }
 
-int main(void) {
+static void all(void) {
   run(close_at_once, 0);
   run(close_when_answered, 0);
   run(stop_the_server, 1);
-  return 0;
 }
+
+IN_BOTH_DELIVERIES(all)

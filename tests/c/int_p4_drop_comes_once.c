@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "record.h"
 
-int main(void) {
+static void all(void) {
   tw_local_server *server = serve(NULL);
   tw_config *config = configure(server);
   record r;
@@ -46,6 +46,24 @@ int main(void) {
   record_check(&r, 0);
   tw_runtime_free(runtime);
 
+  /* No such delivery. */
+  record_init(&r);
+  callbacks = record_callbacks(&r);
+  callbacks.delivery = 7;
+  FAILS(TW_ERR_ARGUMENT, tw_session_open(NULL, config, &callbacks, &session, &err));
+  record_check(&r, 0);
+
+  /* A struct of before there was a delivery is pinned; what is behind its end is not read. */
+  record_init(&r);
+  callbacks = record_callbacks(&r);
+  callbacks.delivery = 7;
+  callbacks.struct_size = offsetof(struct tw_callbacks, delivery);
+  runtime = threads();
+  OK(tw_session_open(runtime, config, &callbacks, &session, &err));
+  tw_session_free(session);
+  finish(runtime);
+  record_check(&r, 1);
+
   /* A struct without its size is not touched at all. */
   record_init(&r);
   callbacks = record_callbacks(&r);
@@ -63,5 +81,6 @@ int main(void) {
 
   tw_config_free(config);
   tw_local_server_free(server);
-  return 0;
 }
+
+IN_BOTH_DELIVERIES(all)

@@ -18,7 +18,7 @@ static void busy(record *r, tw_session *session, const tw_event *event) {
   }
 }
 
-int main(void) {
+static void all(void) {
   enum { SESSIONS = 8 };
   tw_local_server *server = serve(NULL);
   tw_config *config = configure(server);
@@ -37,5 +37,6 @@ int main(void) {
   for (int i = 0; i < SESSIONS; i++) record_check(&records[i], 1);
   tw_config_free(config);
   tw_local_server_free(server);
-  return 0;
 }
+
+IN_BOTH_DELIVERIES(all)

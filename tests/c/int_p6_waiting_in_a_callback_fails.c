@@ -26,7 +26,7 @@ static void wait_everywhere(record *r, tw_session *session, const tw_event *even
   OK(tw_session_close(session, PATIENCE_MS, &err));
 }
 
-int main(void) {
+static void all(void) {
   world w = {threads(), serve(NULL), NULL};
   tw_config *config = configure(w.server);
   OK(tw_session_open(w.runtime, config, NULL, &w.other, &err));
@@ -47,5 +47,6 @@ int main(void) {
   finish(w.runtime);
   record_check(&r, 1);
   tw_local_server_free(w.server);
-  return 0;
 }
+
+IN_BOTH_DELIVERIES(all)

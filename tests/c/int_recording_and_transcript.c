@@ -47,8 +47,8 @@ int main(void) {
   skip_to(session, TW_EVENT_RESPONSE_DONE);
   tw_transcript *transcript = NULL;
   FAILS(TW_ERR_ARGUMENT,
-        tw_transcript_write(session, "doc", TW_NTS, PATIENCE_MS, &transcript, &err));
-  OK(tw_transcript_write(session, "vtt", TW_NTS, PATIENCE_MS, &transcript, &err));
+        tw_transcript_write(session, "doc", TW_NTS, &transcript, &err));
+  OK(tw_transcript_write(session, "vtt", TW_NTS, &transcript, &err));
   CHECK(strncmp(tw_transcript_text(transcript).ptr, "WEBVTT\n", 7) == 0);
   CHECK(strstr(tw_transcript_text(transcript).ptr, "<v customer>a --&gt; b</v>") != NULL);
   CHECK(strstr(tw_transcript_text(transcript).ptr, "<v agent>") != NULL);

@@ -19,6 +19,18 @@ typedef struct record {
   void *extra;
 } record;
 
+/* On which thread callbacks are to come. */
+static int32_t record_delivery;
+
+/* The program once for each delivery: what is promised of callbacks is promised of both. */
+#define IN_BOTH_DELIVERIES(test)                                            \
+  int main(void) {                                                          \
+    for (record_delivery = TW_DELIVERY_PINNED; record_delivery <= TW_DELIVERY_DIRECT; \
+         record_delivery++)                                                 \
+      test();                                                               \
+    return 0;                                                               \
+  }
+
 static inline void record_init(record *r) {
   memset(r, 0, sizeof *r);
   pthread_mutex_init(&r->lock, NULL);
@@ -70,6 +82,7 @@ static inline struct tw_callbacks record_callbacks(record *r) {
   callbacks.on_closed = record_on_closed;
   callbacks.drop = record_drop;
   callbacks.user_data = r;
+  callbacks.delivery = record_delivery;
   return callbacks;
 }
 

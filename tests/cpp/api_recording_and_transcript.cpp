@@ -21,8 +21,13 @@ int main() {
   session.send_text("good day");
   session.respond();
   await_event(session, TW_EVENT_RESPONSE_DONE);
-  CHECK(thrown([&] { session.transcript("doc", patience); }) == TW_ERR_ARGUMENT);
-  CHECK(session.transcript("srt", patience).find("customer: good day\n") != std::string::npos);
+  CHECK(thrown([&] { session.transcript("doc"); }) == TW_ERR_ARGUMENT);
+  CHECK(session.transcript("srt").text().find("customer: good day\n") != std::string::npos);
+  const talkwire::Transcript transcript = session.transcript();
+  CHECK(transcript.size() == 2 && transcript[0].role == TW_ROLE_CUSTOMER);
+  CHECK(std::string_view(transcript[0].text.ptr) == "good day");
+  CHECK(thrown([&] { transcript[2]; }) == TW_ERR_ARGUMENT);
+  CHECK(session.usage().responses == 1 && session.stats().links == 1);
   recorder.stop();
   recorder.wait(patience);
   CHECK(std::filesystem::remove(path) && std::filesystem::remove(notes));

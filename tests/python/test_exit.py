@@ -246,7 +246,8 @@ async def main():
     recorder = await connection.record(path, rate_hz=8_000)
     call = connection.call(uplink=pcm, downlink=pcm)
     call.push(bytes(8_000))
-    await connection.usage()
+    while not connection.stats.audio_sent_ms:
+        await asyncio.sleep(0)
 asyncio.run(main())
 """,
     "with a media thread": DOOR + """

@@ -73,11 +73,11 @@ def test_a_conversation_is_written_down_in_three_forms() -> None:
                 async for event in connection:
                     if event.type == "response.done":
                         break
-                segments = json.loads(await connection.transcript())["segments"]
+                segments = json.loads(connection.transcript())["segments"]
                 assert [s["role"] for s in segments] == ["customer", "agent"]
-                assert "<v customer>a --&gt; b</v>" in await connection.transcript("vtt")
-                assert "customer: a -> b\n" in await connection.transcript("srt")
+                assert "<v customer>a --&gt; b</v>" in connection.transcript("vtt")
+                assert "customer: a -> b\n" in connection.transcript("srt")
                 with pytest.raises(talkwire.ArgumentError):
-                    await connection.transcript("doc")  # type: ignore[arg-type]
+                    connection.transcript("doc")  # type: ignore[arg-type]
 
     run(main())

@@ -265,7 +265,7 @@ def test_a_call_is_recorded(tmp_path: Path) -> None:
         recorder = connection.record(path, rate_hz=8_000)
         with connection.call(uplink=pcm, downlink=pcm) as call:
             assert call.push(bytes(1_600)) == 800
-            assert connection.usage() is not None
+            assert connection.usage.responses == 0
         recorder.stop()
         recorder.finished()
     with wave.open(str(path)) as file:

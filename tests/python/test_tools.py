@@ -160,7 +160,7 @@ def test_usage_and_interruption_are_asked_for() -> None:
         ):
             await say_text(connection, "hello")
             await until(connection, "response.done")
-            usage = await connection.usage()
+            usage = connection.usage
             assert usage.responses == 1 and usage.input_tokens > 0
             assert usage.context_tokens == usage.input_tokens + usage.output_tokens
             await connection.interrupt()

@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod flow;
+pub mod fuzz;
 pub mod matrix;
 pub mod stage;
 

@@ -113,10 +113,9 @@ impl Call {
     }
 
     fn line(&self, item_id: &str) -> String {
-        let history = self.session.runtime().block_on(self.session.history());
-        let history = history.expect("alive");
-        let line = history.into_iter().find(|line| line.item_id == item_id);
-        line.map(|line| line.text).unwrap_or_default()
+        let history = self.session.history();
+        let line = history.iter().find(|line| line.item_id == item_id);
+        line.map(|line| line.text.clone()).unwrap_or_default()
     }
 }
 

@@ -180,7 +180,9 @@ fn say_all(mut call: Call, count: usize) -> (String, Call) {
 /// What was said, by whom, in order: the history without ids and times.
 fn said(call: &mut Call) -> Vec<(&'static str, String)> {
     let segments = call.sim.history();
-    let said = |s: &talkwire_core::engine::history::Segment| (s.role.name(), s.text.clone());
+    let said = |s: &std::sync::Arc<talkwire_core::engine::history::Segment>| {
+        (s.role.name(), s.text.clone())
+    };
     segments.iter().map(said).collect()
 }
 

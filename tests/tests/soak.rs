@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use talkwire_core::audio::dtmf;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::engine::Engine;
-use talkwire_core::engine::io::{Command, Effect, Effects, Frame, Input, LinkId, Reply, Ticket};
+use talkwire_core::engine::io::{Command, Effect, Effects, Frame, Input, LinkId};
 use talkwire_core::runtime::mailbox::Next;
 use talkwire_core::wire::ClientEvent;
 use talkwire_core::wire::client::Append;
@@ -30,7 +30,6 @@ struct Call {
     dialect: std::sync::Arc<Dialect>,
     now: Instant,
     names: Vec<String>,
-    history: String,
 }
 
 /// The table of a dialect whose sessions outlive the call.
@@ -60,7 +59,6 @@ impl Call {
             dialect,
             now,
             names: Vec::new(),
-            history: String::new(),
         };
         call.client(Input::Open { unix_ms: 0 });
         call.client(Input::LinkUp(LINK));
@@ -80,7 +78,6 @@ impl Call {
                     self.server(PeerInput::Frame(text));
                 }
                 Effect::Emit(event) => self.names.push(event.name().to_owned()),
-                Effect::Reply(_, Ok(Reply::History(all))) => self.history = format!("{all:?}"),
                 Effect::End(end) => panic!("{end:?}"),
                 _ => {}
             }
@@ -148,12 +145,12 @@ impl Call {
 
     /// Bytes that everything but the conversation takes when it is written out.
     fn size(&mut self) -> usize {
-        self.client(Input::Command(Command::History, Some(Ticket(1))));
         let all = format!("{:?}", self.engine);
-        assert!(all.contains(&self.history), "the conversation is in it");
+        let history = format!("{:?}", self.engine.segments());
+        assert!(all.contains(&history), "the conversation is in it");
         // Of silence as much is kept as came since the server was last heard: a frame more or less.
         let silence = r"\0".len() * all.matches(r"\0").count();
-        all.len() - self.history.len() - silence
+        all.len() - history.len() - silence
     }
 }
 
@@ -191,7 +188,8 @@ fn soak_a_call_of_half_an_hour_grows_nothing_but_its_conversation() {
         for (name, wanted) in counts {
             assert_eq!(call.count(name), wanted, "{profile} {name}");
         }
-        assert!(call.history.contains("text 0") && call.history.contains("text 178"));
+        let history = format!("{:?}", call.engine.segments());
+        assert!(history.contains("text 0") && history.contains("text 178"));
     }
 }
 

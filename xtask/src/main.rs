@@ -10,6 +10,7 @@ mod examples;
 mod faces;
 mod generate;
 mod install;
+mod nightly;
 mod notes;
 mod python;
 mod render;
@@ -37,7 +38,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command {
         name: "test",
-        usage: "test [--deep] [NAME-FILTER]",
+        usage: "test [--deep] [--step STEP] [NAME]",
         about: "run everything: Rust, C, C++, Python, examples; --deep for the full numbers",
         run: test::command,
     },
@@ -52,6 +53,12 @@ const COMMANDS: &[Command] = &[
         usage: "install --prefix DIR [--debug]",
         about: "install libraries, headers, pkg-config and CMake files and the command",
         run: install::command,
+    },
+    Command {
+        name: "abi",
+        usage: "abi",
+        about: "write the binary interface of the C library down, if its soname allows the change",
+        run: c::abi_command,
     },
     Command {
         name: "generate",

@@ -14,8 +14,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("c++", "g++"),
     ("python3", "python3 (3.11 or newer)"),
     ("clang++", "clang"),
-    ("make", "make"),
-    ("flite", "flite"),
+    ("abidw", "abigail-tools"),
 ];
 
 /// The root of the repository.

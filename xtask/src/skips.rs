@@ -65,6 +65,19 @@ pub(crate) fn file() -> PathBuf {
     sh::target_dir().join("skips.txt")
 }
 
+/// Tells a skip of a test in this crate, as other tests do.
+#[cfg(test)]
+pub(crate) fn tell(name: &str, reason: &str) {
+    use std::io::Write;
+    let file = std::env::var_os("TALKWIRE_SKIP_FILE").map(|file| {
+        let mut options = std::fs::OpenOptions::new();
+        options.append(true).create(true).open(file)
+    });
+    if let Some(file) = file {
+        writeln!(file.expect("the file of skips"), "{name}: {reason}").expect("room");
+    }
+}
+
 /// Forgets what earlier steps wrote to [`file`].
 pub(crate) fn clear() -> Done {
     sh::write_file(&file(), "")

@@ -5,27 +5,37 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::report::{self, Outcome, Row};
-use crate::{Done, c, deep, examples, generate, notes, python, rust, sh, skips};
+use crate::{Done, c, deep, examples, generate, nightly, notes, python, rust, sh, skips};
 
 /// What the caller wants to have tested.
 pub(crate) struct Plan {
     pub(crate) deep: bool,
     /// Only tests whose name contains this; checks without tests do not run then.
     pub(crate) filter: Option<String>,
+    /// Only this step, with what earlier runs have built and staged.
+    step: Option<String>,
 }
 
 impl Plan {
-    fn parse(args: &[String]) -> Done<Self> {
-        let mut plan = Self {
-            deep: false,
+    /// All tests of a tier.
+    pub(crate) const fn new(deep: bool) -> Self {
+        Self {
+            deep,
             filter: None,
-        };
-        for arg in args {
+            step: None,
+        }
+    }
+
+    fn parse(args: &[String]) -> Done<Self> {
+        let mut plan = Self::new(false);
+        let mut words = args.iter();
+        while let Some(arg) = words.next() {
             match arg.as_str() {
                 "--deep" => plan.deep = true,
+                "--step" => plan.step = Some(step_named(words.next())?),
                 flag if flag.starts_with('-') => {
                     return Err(format!(
-                        "unknown option `{flag}`; usage: test [--deep] [NAME-FILTER]"
+                        "unknown option `{flag}`; usage: test [--deep] [--step STEP] [NAME-FILTER]"
                     ));
                 }
                 name if plan.filter.is_none() => plan.filter = Some(name.to_owned()),
@@ -37,6 +47,11 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Whether nothing of the tier is left out.
+    const fn is_whole(&self) -> bool {
+        self.filter.is_none() && self.step.is_none()
     }
 
     /// Whether a test of this name is asked for.
@@ -122,6 +137,12 @@ const STEPS: &[Step] = &[
         |_| c::is_present() || examples::is_present(),
         c::stage,
     ),
+    tests(
+        "headers",
+        |plan| plan.filter.is_none() && c::is_present(),
+        c::headers,
+    ),
+    check("abi", c::abi),
     tests("C and C++ tests", |_| c::is_present(), c::tests),
     tests(
         "installed package",
@@ -129,18 +150,35 @@ const STEPS: &[Step] = &[
         c::package,
     ),
     tests("leaks (valgrind)", |_| c::is_present(), c::valgrind),
-    tests(
-        "sanitizers",
-        |plan| plan.deep && c::is_present(),
-        c::sanitizers,
-    ),
+    tests("sanitizers", |_| c::is_present(), c::sanitizers),
+    tests("races", |plan| plan.deep && c::is_present(), c::races),
     tests("python tests", |_| python::is_present(), python::tests),
     tests("e2e", |_| python::has_e2e(), python::e2e),
     tests("examples", |_| examples::is_present(), examples::run),
+    tests(
+        "fuzz",
+        |plan| plan.deep && nightly::has_fuzz(),
+        nightly::fuzz,
+    ),
     tests("soak", |plan| plan.deep, rust::soak),
 ];
 
-/// `test [--deep] [NAME-FILTER]`.
+/// The name of a step, if there is one of that name.
+fn step_named(name: Option<&String>) -> Done<String> {
+    let name = name.ok_or("`--step` needs the name of a step")?;
+    match STEPS.iter().find(|step| step.name == name) {
+        Some(_) => Ok(name.clone()),
+        None => {
+            let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+            Err(format!(
+                "there is no step `{name}`, but: {}",
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+/// `test [--deep] [--step STEP] [NAME-FILTER]`.
 pub(crate) fn command(args: &[String]) -> Done<ExitCode> {
     let plan = Plan::parse(args)?;
     require_tools()?;
@@ -153,7 +191,7 @@ pub(crate) fn command(args: &[String]) -> Done<ExitCode> {
     let rows = run(&plan);
     let totals = report::conclude(&rows, listed.as_ref());
     notes::print()?;
-    if plan.deep && plan.filter.is_none() {
+    if plan.deep && plan.is_whole() {
         deep::record(&rows, &totals, start.elapsed())?;
     }
     println!("{}", totals.line());
@@ -180,7 +218,11 @@ fn require_tools() -> Done {
 fn run(plan: &Plan) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut built = true;
-    for step in STEPS.iter().filter(|step| (step.is_present)(plan)) {
+    let is_wanted = |step: &&Step| match &plan.step {
+        Some(name) => step.name == name,
+        None => (step.is_present)(plan),
+    };
+    for step in STEPS.iter().filter(is_wanted) {
         println!("\n=== {} ===", step.name);
         let start = Instant::now();
         let outcome = if step.needs_build && !built {
@@ -244,6 +286,15 @@ mod unit {
         let plan = parse(&["wav", "--deep"]).unwrap();
         assert!(plan.deep && plan.wants("audio::wav::cut") && !plan.wants("ring"));
         assert!(parse(&["--fast"]).is_err() && parse(&["a", "b"]).is_err());
+    }
+
+    #[test]
+    fn one_step_is_asked_for_by_its_name() {
+        let plan = parse(&["--step", "headers"]).unwrap();
+        assert!(plan.step.as_deref() == Some("headers") && !plan.is_whole());
+        let error = parse(&["--step", "heads"]).err().unwrap();
+        assert!(error.contains("`heads`, but: format, "), "{error}");
+        assert!(parse(&["--step"]).is_err());
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Utterance {
             start_ms: Some(self.start_ms),
             end_ms: Some(self.end_ms),
             is_final: true,
+            cut: None,
         }
     }
 }

@@ -6,14 +6,12 @@
 //! | `line` | the telephone: a media port and a clock |
 //! | `playout` | the agent's audio, when it is heard |
 //! | `floor` | interruptions, and the times of turns |
-//! | `bill` | tokens |
 //! | `waits` | what the call still waits for |
 //! | `agreed` | the settings of the session |
 //! | `lines` | who said what, and when |
 //! | `record` | everything that happened, on the clock of the call |
 
 pub(crate) mod agreed;
-mod bill;
 pub(crate) mod floor;
 mod line;
 pub(crate) mod lines;
@@ -38,7 +36,6 @@ use crate::args::Pace;
 use crate::captions::Captions;
 use crate::report;
 use crate::stop::Stop;
-use bill::Bill;
 use line::{Frame, Line};
 use record::Record;
 use uplink::Uplink;
@@ -89,7 +86,6 @@ pub(crate) struct Talk {
     /// Where the line is to be recorded.
     pub(crate) recording: Option<PathBuf>,
     recorder: Option<Recorder>,
-    bill: Bill,
 }
 
 impl Talk {
@@ -118,7 +114,6 @@ impl Talk {
             line: None,
             recording: None,
             recorder: None,
-            bill: Bill::default(),
         };
         if !patch.0.is_empty() {
             let update = ClientEvent::SessionUpdate(SessionUpdate { session: patch });
@@ -239,15 +234,10 @@ impl Talk {
         self.listen();
         self.waits.seen(event, self.record.agreed().answers_turns());
         self.record.seen(event);
-        if let Some(ServerEvent::ResponseDone(_)) = event.server() {
-            // Later may be too late: a server that ends the session leaves nobody to ask.
-            self.bill.ask(&self.session);
-        }
     }
 
     /// Sends what is due; returns the time until more is.
     fn pump(&mut self) -> Result<Duration> {
-        self.bill.look();
         self.listen();
         let now_ms = self.now_ms();
         let Some(uplink) = &mut self.uplink else {
@@ -334,8 +324,6 @@ impl Talk {
     pub(crate) fn finish(mut self) -> Result<(Record, End)> {
         let last = self.line.take().map_or_else(Vec::new, Line::hang_up);
         self.listened(last);
-        // What is asked before the close is answered before the end.
-        self.bill.ask(&self.session);
         self.session.close();
         let end = loop {
             match self.session.next_within(Duration::from_secs(60))? {
@@ -352,8 +340,7 @@ impl Talk {
             report::warn(&format!("{path}: there was no line that could be recorded"));
         }
         let now_ms = self.now_ms();
-        self.bill.look();
-        let usage = self.bill.known();
+        let usage = self.session.usage();
         self.record.ended(now_ms, &end, self.uplink.take(), usage);
         Ok((self.record, end))
     }

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -264,9 +265,9 @@ impl Engine {
 
 /// What a link that knows nothing is told: the items that were given, those of the conversation by
 /// their words; without any, the whole conversation as one text.
-fn told(input: Option<&Value>, segments: &[Segment]) -> Vec<Item> {
+fn told(input: Option<&Value>, segments: &[Arc<Segment>]) -> Vec<Item> {
     let Some(Value::Array(given)) = input else {
-        let lines: Vec<String> = segments.iter().filter_map(line).collect();
+        let lines: Vec<String> = segments.iter().filter_map(|s| line(s)).collect();
         let text = format!("The conversation so far:\n{}", lines.join("\n"));
         return Some(Item::user_text(text))
             .filter(|_| !lines.is_empty())
@@ -278,7 +279,9 @@ fn told(input: Option<&Value>, segments: &[Segment]) -> Vec<Item> {
             return serde_json::from_value(value.clone()).ok();
         }
         let segment = segments.iter().find(|s| value["id"] == json!(s.item_id));
-        segment.and_then(line).map(Item::user_text)
+        segment
+            .and_then(|segment| line(segment))
+            .map(Item::user_text)
     };
     given.iter().filter_map(item).collect()
 }

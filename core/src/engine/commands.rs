@@ -34,9 +34,7 @@ impl Engine {
         fx: &mut Effects,
     ) {
         let done = match command {
-            Command::History => Some(Ok(Reply::History(self.history.segments().to_vec()))),
             Command::Settings => Some(Ok(Reply::Settings(self.config.acknowledged().clone()))),
-            Command::Usage => Some(Ok(Reply::Usage(self.usage.total()))),
             _ if self.is_ending() => Some(Err(Error::new(Kind::Closed, "the session is closed"))),
             Command::Played(mark) => {
                 self.marked(now, &mark, fx);
@@ -130,11 +128,7 @@ impl Engine {
             Command::ToolResult { call_id, output } => {
                 self.tool_result(now, &call_id, output, ticket, fx)
             }
-            Command::History
-            | Command::Settings
-            | Command::Usage
-            | Command::Played(_)
-            | Command::Interrupt(_) => Ok(()),
+            Command::Settings | Command::Played(_) | Command::Interrupt(_) => Ok(()),
         }
     }
 

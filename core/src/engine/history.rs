@@ -1,6 +1,8 @@
 //! The conversation in its order: who said what, and when.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -45,26 +47,66 @@ pub struct Segment {
     pub end_ms: Option<u64>,
     /// Whether the words will not change.
     pub is_final: bool,
+    /// How much of an answer that was cut was heard.
+    pub cut: Option<Cut>,
+}
+
+/// How much of the sound of an answer was heard before it was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Milliseconds that were heard.
+    pub heard_ms: u64,
+    /// Milliseconds that were received.
+    pub received_ms: u64,
 }
 
 impl Segment {
-    /// Its fields under their names; unknown times are null.
+    fn new(item_id: &str, role: Role) -> Self {
+        Self {
+            item_id: item_id.to_owned(),
+            role,
+            text: String::new(),
+            start_ms: None,
+            end_ms: None,
+            is_final: false,
+            cut: None,
+        }
+    }
+
+    /// The words that were heard: all of them, or of an answer that was cut about those of the part
+    /// of its sound that was.
+    pub fn heard(&self) -> Cow<'_, str> {
+        match self.cut {
+            Some(cut) => Cow::Owned(spoken(&self.text, cut)),
+            None => Cow::Borrowed(&self.text),
+        }
+    }
+
+    /// Its fields under their names; unknown times are null. Of an answer that was cut it has also
+    /// `heard`, `heard_ms` and `received_ms`.
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut fields = json!({
             "role": self.role.name(), "text": self.text, "start_ms": self.start_ms,
             "end_ms": self.end_ms, "item_id": self.item_id, "is_final": self.is_final,
-        })
+        });
+        if let Some(cut) = self.cut {
+            fields["heard"] = json!(self.heard());
+            fields["heard_ms"] = json!(cut.heard_ms);
+            fields["received_ms"] = json!(cut.received_ms);
+        }
+        fields
     }
 }
 
 /// The conversation.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    segments: Vec<Segment>,
+    /// Shared with whoever looks at them, so only what changes is copied.
+    segments: Vec<Arc<Segment>>,
+    /// The first of them that changed since somebody asked.
+    changed: Option<usize>,
     /// The last transcripts of customer speech as the server told them, by item.
     told: VecDeque<(String, String)>,
-    /// Answers that were not heard to their end: milliseconds heard, of those received.
-    cut: VecDeque<(String, u64, u64)>,
 }
 
 /// Longer conversations do not fit any context; the oldest entries go.
@@ -109,7 +151,7 @@ impl History {
             }
             ServerEvent::TextDone(e) => self.said(&e.item_id, e.text.as_deref(), at_ms),
             ServerEvent::TranscriptDone(e) => self.said(&e.item_id, e.transcript.as_deref(), at_ms),
-            ServerEvent::ItemDeleted(e) => self.segments.retain(|s| s.item_id != e.item_id),
+            ServerEvent::ItemDeleted(e) => self.remove(&e.item_id),
             _ => {}
         }
         false
@@ -171,38 +213,50 @@ impl History {
     }
 
     fn entry(&mut self, item_id: &str, role: Role, previous: Option<&str>) -> &mut Segment {
-        if let Some(index) = self.segments.iter().position(|s| s.item_id == item_id) {
-            return &mut self.segments[index];
+        let index = self.place(item_id).unwrap_or_else(|| {
+            if self.segments.len() == MOST {
+                self.segments.remove(0);
+                self.changed = Some(0);
+            }
+            let after = previous.and_then(|id| self.place(id));
+            let index = after.map_or(self.segments.len(), |i| i + 1);
+            let segment = Arc::new(Segment::new(item_id, role));
+            self.segments.insert(index, segment);
+            index
+        });
+        self.change(index)
+    }
+
+    fn place(&self, item_id: &str) -> Option<usize> {
+        self.segments.iter().position(|s| s.item_id == item_id)
+    }
+
+    fn change(&mut self, index: usize) -> &mut Segment {
+        self.changed = Some(self.changed.map_or(index, |first| first.min(index)));
+        Arc::make_mut(&mut self.segments[index])
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Segment) -> bool) {
+        let before = self.segments.len();
+        self.segments.retain(|segment| is_kept(segment));
+        if self.segments.len() < before {
+            self.changed = Some(0);
         }
-        if self.segments.len() == MOST {
-            self.segments.remove(0);
-        }
-        let after = previous.and_then(|id| self.segments.iter().position(|s| s.item_id == id));
-        let index = after.map_or(self.segments.len(), |i| i + 1);
-        let segment = Segment {
-            item_id: item_id.to_owned(),
-            role,
-            text: String::new(),
-            start_ms: None,
-            end_ms: None,
-            is_final: false,
-        };
-        self.segments.insert(index, segment);
-        &mut self.segments[index]
     }
 
     /// An answer was heard in part.
     pub(super) fn cut(&mut self, item_id: &str, heard_ms: u64, received_ms: u64) {
-        if self.cut.len() == MOST {
-            self.cut.pop_front();
+        if let Some(index) = self.place(item_id) {
+            self.change(index).cut = Some(Cut {
+                heard_ms,
+                received_ms,
+            });
         }
-        self.cut
-            .push_back((item_id.to_owned(), heard_ms, received_ms));
     }
 
     /// These turns will come once more, and so will the one that nobody has ended.
     pub(super) fn forget(&mut self, item_ids: &[String]) {
-        self.segments.retain(|segment| {
+        self.retain(|segment| {
             let is_open = !segment.is_final && segment.role == Role::Customer;
             let is_meant = is_open || item_ids.contains(&segment.item_id);
             !(is_meant && segment.text.is_empty())
@@ -211,25 +265,28 @@ impl History {
 
     /// An item is no part of the conversation any more.
     pub(super) fn remove(&mut self, item_id: &str) {
-        self.segments.retain(|segment| segment.item_id != item_id);
+        self.retain(|segment| segment.item_id != item_id);
     }
 
     /// The conversation as it was heard: of an answer that was cut, about the words of that part.
     pub(super) fn as_heard(&self) -> Vec<Segment> {
-        let mut segments = self.segments.clone();
-        for (item_id, heard_ms, received_ms) in &self.cut {
-            if let Some(segment) = segments.iter_mut().find(|s| s.item_id == *item_id) {
-                segment.text = spoken(&segment.text, *heard_ms, *received_ms);
-            }
-        }
-        segments
+        let heard = |segment: &Arc<Segment>| Segment {
+            text: segment.heard().into_owned(),
+            ..Segment::clone(segment)
+        };
+        self.segments.iter().map(heard).collect()
+    }
+
+    /// What changed since this was asked last: the segments from this one on.
+    pub(super) fn take_changed(&mut self) -> Option<usize> {
+        self.changed.take()
     }
 
     pub(super) fn last_id(&self) -> Option<&str> {
         self.segments.last().map(|segment| segment.item_id.as_str())
     }
 
-    pub(super) fn segments(&self) -> &[Segment] {
+    pub(super) fn segments(&self) -> &[Arc<Segment>] {
         &self.segments
     }
 
@@ -241,11 +298,11 @@ impl History {
     }
 }
 
-/// The words of a text that fit into a part of its sound.
-fn spoken(text: &str, heard_ms: u64, received_ms: u64) -> String {
+/// The words of a text that fit into the part of its sound that was heard.
+fn spoken(text: &str, cut: Cut) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let letters = text.chars().count() as u64;
-    let heard = letters * heard_ms / received_ms.max(1);
+    let heard = letters * cut.heard_ms / cut.received_ms.max(1);
     let mut so_far = 0;
     let fits = |word: &&&str| {
         so_far += word.chars().count() as u64 + 1;
@@ -308,6 +365,42 @@ mod tests {
         let plain = Dialect::named("openai").expect("built in");
         history.seen(0, &mut completed("u4", "threefold more"), &plain);
         assert_eq!(texts(&history)[3], "threefold more");
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_keeps_its_words_and_tells_those_that_were_heard() {
+        let mut history = History::default();
+        history.said("a", Some("one two three four"), 900);
+        history.cut("a", 500, 1_000);
+        history.cut("unknown", 1, 2);
+        let segment = &history.segments()[0];
+        assert_eq!(
+            (segment.text.as_str(), &*segment.heard()),
+            ("one two three four", "one two")
+        );
+        assert_eq!(segment.to_json()["heard_ms"], 500);
+        assert_eq!(history.as_heard()[0].text, "one two");
+    }
+
+    #[test]
+    fn what_changed_is_told_once_from_its_first_place_on() {
+        let mut history = History::default();
+        for item in ["a", "b", "c"] {
+            history.said(item, Some(item), 0);
+        }
+        let seen = history.segments().to_vec();
+        assert_eq!(
+            (history.take_changed(), history.take_changed()),
+            (Some(0), None)
+        );
+        history.said("c", Some("more"), 1);
+        history.said("b", Some("more"), 1);
+        assert_eq!(history.take_changed(), Some(1));
+        assert_eq!(seen[1].text, "b", "who looked has what was there then");
+        history.remove("nobody");
+        assert_eq!(history.take_changed(), None);
+        history.remove("c");
+        assert_eq!(history.take_changed(), Some(0));
     }
 
     #[test]

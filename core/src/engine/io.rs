@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::history::Segment;
 use crate::audio::format::Format;
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
-use crate::event::{End, Event, Unsent, Usage};
+use crate::event::{End, Event, Unsent};
 use crate::options::WhenBusy;
 use crate::options::tool::Tool;
 use crate::wire::{ClientEvent, Map, Session};
@@ -115,12 +114,8 @@ pub enum Command {
     Json(String),
     /// Send a text frame as it is, unchecked.
     Frame(String),
-    /// Tell the conversation so far.
-    History,
     /// Tell the settings that the server acknowledged.
     Settings,
-    /// Tell the tokens used so far.
-    Usage,
     /// Ask for a response in the conversation; the fields are those of the wire's `response`.
     Respond(Option<Map>, WhenBusy),
     /// The host's listener has heard so much of a part.
@@ -163,10 +158,6 @@ pub enum Reply {
         /// The response.
         id: String,
     },
-    /// Tokens so far.
-    Usage(Usage),
-    /// The conversation so far.
-    History(Vec<Segment>),
     /// The acknowledged settings.
     Settings(Session),
 }

@@ -418,8 +418,18 @@ impl Engine {
     }
 
     /// The conversation so far, in its order.
-    pub(crate) fn segments(&self) -> &[history::Segment] {
+    pub fn segments(&self) -> &[Arc<history::Segment>] {
         self.history.segments()
+    }
+
+    /// What changed in the conversation since this was asked last: the segments from this one on.
+    pub(crate) fn changed_from(&mut self) -> Option<usize> {
+        self.history.take_changed()
+    }
+
+    /// Tokens used so far.
+    pub(crate) fn usage(&self) -> crate::event::Usage {
+        self.usage.total()
     }
 
     /// The item of a part that is not yet heard to its end.

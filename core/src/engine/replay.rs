@@ -172,6 +172,7 @@ mod tests {
             start_ms: None,
             end_ms: None,
             is_final: true,
+            cut: None,
         }
     }
 

@@ -169,7 +169,7 @@ mod tests {
         let keep = |held: &mut Held, command| held.keep(command, None, Format::PCM16_24K);
         let dropped = |kept: Result<Abandoned>| kept.expect("kept").audio_ms;
         assert_eq!(dropped(keep(&mut held, append(60))), 0);
-        assert_eq!(dropped(keep(&mut held, Command::History)), 0);
+        assert_eq!(dropped(keep(&mut held, Command::Settings)), 0);
         assert_eq!(dropped(keep(&mut held, append(60))), 60);
         let left = held.abandon();
         assert_eq!((left.audio_ms, left.commands), (60, 1));
@@ -179,11 +179,11 @@ mod tests {
     fn too_much_control_is_refused_and_nothing_is_lost() {
         let mut held = Held::new(100);
         for _ in 0..MOST {
-            held.keep(Command::History, None, Format::PCM16_24K)
+            held.keep(Command::Settings, None, Format::PCM16_24K)
                 .expect("fits");
         }
         let error = held
-            .keep(Command::History, None, Format::PCM16_24K)
+            .keep(Command::Settings, None, Format::PCM16_24K)
             .expect_err("full");
         assert_eq!(error.kind(), Kind::QueueFull);
         assert_eq!(held.release().len(), MOST);

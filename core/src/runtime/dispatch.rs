@@ -1,5 +1,6 @@
 //! Callback threads: a fixed pool, every session pinned to one thread for life, so its callbacks
-//! never run at once and no thread belongs to a call.
+//! never run at once and no thread belongs to a call. Who promises not to block may be called on the
+//! I/O thread instead.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,13 +18,27 @@ use crate::event::{End, Event};
 
 /// What gets the events of a session by callback.
 ///
-/// Calls come one at a time, from a thread of the pool, never under a lock of this library.
-/// `on_closed` is the last one; then the handler is dropped, on the same thread.
+/// Calls come one at a time, never under a lock of this library. `on_closed` is the last one; then
+/// the handler is dropped, on the same thread.
 pub trait Handler: Send {
     /// An event.
     fn on_event(&mut self, event: &Event);
     /// The end.
     fn on_closed(&mut self, end: &End);
+}
+
+/// On which thread a [`Handler`] is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// On a callback thread, always the same one: whoever takes long there delays only those that are
+    /// called on it too.
+    #[default]
+    Pinned,
+    /// On the I/O thread itself, which saves a change of threads. For handlers that never wait: they
+    /// hold up every session of that thread, pings included. What is left when the runtime goes is
+    /// told on the thread that stops it.
+    Direct,
 }
 
 thread_local! {
@@ -61,11 +76,26 @@ enum Task {
 /// A session's place in the pool.
 pub(super) struct Post {
     mailbox: Arc<Mailbox>,
-    lane: Sender<Task>,
+    lane: Lane,
     handler: Mutex<Option<Box<dyn Handler>>>,
     /// At most one entry of a post is in its lane, which bounds the lane by the sessions.
     is_scheduled: AtomicBool,
     myself: std::sync::Weak<Self>,
+}
+
+enum Lane {
+    Thread(Sender<Task>),
+    Io(tokio::runtime::Handle),
+}
+
+/// A delivery on an I/O thread. Whoever drops it makes it: the task that it is for, or the runtime
+/// that goes before it ran one.
+struct Errand(Arc<Post>);
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        self.0.deliver();
+    }
 }
 
 /// Events handed over before another session of the same thread has its turn.
@@ -125,15 +155,17 @@ impl Dispatch {
             return Err(Error::new(Kind::Closed, "the runtime is shut down"));
         }
         let lane = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
-        let post = Arc::new_cyclic(|myself| Post {
-            mailbox: mailbox.clone(),
-            lane: self.lanes[lane].clone(),
-            handler: Mutex::new(Some(handler)),
-            is_scheduled: AtomicBool::new(false),
-            myself: myself.clone(),
-        });
-        mailbox.attach(post)
+        Post::attach(Lane::Thread(self.lanes[lane].clone()), mailbox, handler)
     }
+}
+
+/// Delivers on the I/O threads of a runtime.
+pub(super) fn attach_directly(
+    io: &tokio::runtime::Handle,
+    mailbox: &Arc<Mailbox>,
+    handler: Box<dyn Handler>,
+) -> Result<()> {
+    Post::attach(Lane::Io(io.clone()), mailbox, handler)
 }
 
 fn work(receiver: &Receiver<Task>) {
@@ -150,13 +182,30 @@ fn work(receiver: &Receiver<Task>) {
 }
 
 impl Post {
+    fn attach(lane: Lane, mailbox: &Arc<Mailbox>, handler: Box<dyn Handler>) -> Result<()> {
+        mailbox.attach(Arc::new_cyclic(|myself| Self {
+            mailbox: mailbox.clone(),
+            lane,
+            handler: Mutex::new(Some(handler)),
+            is_scheduled: AtomicBool::new(false),
+            myself: myself.clone(),
+        }))
+    }
+
     pub(super) fn schedule(&self) {
         if self.is_scheduled.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Some(post) = self.myself.upgrade() {
+        let Some(post) = self.myself.upgrade() else {
+            return;
+        };
+        match &self.lane {
             // The lane lives as long as its thread, which ends when no post is left.
-            let _ = self.lane.send(Task::Deliver(post));
+            Lane::Thread(lane) => drop(lane.send(Task::Deliver(post))),
+            Lane::Io(io) => {
+                let errand = Errand(post);
+                drop(io.spawn(async move { drop(errand) }));
+            }
         }
     }
 
@@ -258,5 +307,22 @@ mod tests {
         assert_eq!((seen.len(), seen.last()), (events + 1, Some(&"closed")));
         let late = dispatch.attach(&ended(0), Box::new(Count(sender)));
         assert_eq!(late.expect_err("refused").kind(), Kind::Closed);
+    }
+
+    #[test]
+    fn what_is_delivered_directly_is_all_told_also_when_the_runtime_is_gone() {
+        let io = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .expect("a thread");
+        let handle = io.handle().clone();
+        let (sender, seen) = unbounded();
+        let count = || Box::new(Count(sender.clone()));
+        attach_directly(&handle, &ended(3 * BATCH), count()).expect("attached");
+        let told: Vec<_> = seen.iter().take(3 * BATCH + 1).collect();
+        assert_eq!(told.last(), Some(&"closed"));
+        io.shutdown_timeout(Duration::from_secs(60));
+        attach_directly(&handle, &ended(3 * BATCH), count()).expect("attached");
+        assert_eq!(seen.try_iter().count(), 3 * BATCH + 1, "before it returned");
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
 use super::Count;
+use super::account::Account;
 use super::attached::Attached;
 use super::flight::Flight;
 use super::lines::Lines;
@@ -61,6 +62,7 @@ pub(crate) struct Driver {
     end: Option<End>,
     flight: Arc<Flight>,
     flight_dir: Option<String>,
+    account: Arc<Account>,
 }
 
 /// Tells the end even when the task is dropped in the middle.
@@ -140,9 +142,15 @@ impl Driver {
             ready,
             fx: Effects::new(),
             end: None,
-            flight: Arc::new(Flight::new(0)),
+            flight: Arc::new(Flight::new(0, 0)),
             flight_dir: None,
+            account: Arc::default(),
         }
+    }
+
+    /// Where anybody can see what the session did.
+    pub(crate) fn account(&self) -> Arc<Account> {
+        self.account.clone()
     }
 
     /// Its steps are recorded, and written to a directory after an end that nobody asked for.
@@ -237,11 +245,7 @@ impl Driver {
                     let bytes = append.audio.len() as u64;
                     left.audio_ms += self.engine.input_format().ms_of_bytes(bytes);
                 }
-                Command::History
-                | Command::Settings
-                | Command::Usage
-                | Command::Played(_)
-                | Command::Interrupt(_) => {}
+                Command::Settings | Command::Played(_) | Command::Interrupt(_) => {}
                 Command::Send(_)
                 | Command::Json(_)
                 | Command::Frame(_)
@@ -441,7 +445,9 @@ impl Driver {
         let mut fx = std::mem::take(&mut self.fx);
         let at_ms = self.readers.0.at_ms();
         self.flight.input(at_ms, &input);
+        self.account.input(at_ms, &input);
         self.engine.handle(Instant::now(), input, &mut fx);
+        self.account.effects(&mut self.engine, &fx);
         let mut dropped_ms = 0;
         let (mut is_full, mut is_played) = (false, false);
         let (mut flushed, mut aborted) = (None, Vec::new());

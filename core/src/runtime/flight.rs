@@ -6,15 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tracing::Level;
 
+use super::log::TARGET;
 use crate::engine::io::{Command, Down, Effect, Frame, Input};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Body, Event};
-use crate::wire::Envelope;
+use crate::event::local::Local;
+use crate::event::{Body, End, Event};
+use crate::wire::{Envelope, ServerEvent};
 
 /// The recorder.
 #[derive(Debug)]
 pub(crate) struct Flight {
+    /// Of the session, in the log.
+    number: u64,
     most: usize,
     tape: Mutex<Tape>,
 }
@@ -55,6 +60,7 @@ const LOOK_BACK: usize = 6;
 
 /// What is written of one step.
 struct Step<'a> {
+    level: Level,
     what: &'static str,
     name: &'a str,
     id: &'a str,
@@ -64,11 +70,16 @@ struct Step<'a> {
 impl<'a> Step<'a> {
     fn new(what: &'static str, name: &'a str) -> Self {
         Self {
+            level: Level::DEBUG,
             what,
             name,
             id: "",
             bytes: 0,
         }
+    }
+
+    fn at(self, level: Level) -> Self {
+        Self { level, ..self }
     }
 
     fn is_piece(&self) -> bool {
@@ -77,9 +88,10 @@ impl<'a> Step<'a> {
 }
 
 impl Flight {
-    /// A recorder of so many lines; none records nothing.
-    pub(crate) fn new(most: usize) -> Self {
+    /// A recorder of so many lines for a session of this number; none records nothing.
+    pub(crate) fn new(number: u64, most: usize) -> Self {
         Self {
+            number,
             most: most.min(100_000),
             tape: Mutex::default(),
         }
@@ -109,18 +121,24 @@ impl Flight {
 
     pub(super) fn input(&self, at_ms: u64, input: &Input) {
         match input {
-            Input::Open { .. } => self.add(at_ms, Step::new("opened", "session")),
+            Input::Open { .. } => {
+                self.add(at_ms, Step::new("opened", "session").at(Level::INFO));
+            }
             Input::Command(command, _) => self.command(at_ms, command),
             Input::Close { grace_ms } => {
                 self.add(at_ms, Step::new("close", &format!("within {grace_ms} ms")));
             }
             Input::LinkUp(link) => self.link(at_ms, "up", link.0),
             Input::LinkDown(link, down, _) => {
+                let level = match down {
+                    Down::Failed(_) => Level::WARN,
+                    Down::Closed { .. } => Level::INFO,
+                };
                 self.add(
                     at_ms,
                     Step {
                         id: &format!("link {}", link.0),
-                        ..Step::new("down", &outline(down))
+                        ..Step::new("down", &outline(down)).at(level)
                     },
                 );
             }
@@ -128,7 +146,9 @@ impl Flight {
                 let name = if *is_there { "attached" } else { "detached" };
                 self.add(at_ms, Step::new("port", name));
             }
-            Input::SlowReader => self.add(at_ms, Step::new("reader", "too slow")),
+            Input::SlowReader => {
+                self.add(at_ms, Step::new("reader", "too slow").at(Level::WARN));
+            }
             // Frames are known by their events; sound by what is sent of it; time by what follows.
             Input::Text(..)
             | Input::Pong(_)
@@ -149,7 +169,7 @@ impl Flight {
                     at_ms,
                     Step {
                         id: &format!("link {}", link.0),
-                        ..Step::new("dial", &format!("endpoint {endpoint}"))
+                        ..Step::new("dial", &format!("endpoint {endpoint}")).at(Level::INFO)
                     },
                 );
             }
@@ -157,7 +177,7 @@ impl Flight {
             Effect::Emit(event) => self.event(at_ms, event),
             Effect::Hangup(link) => self.link(at_ms, "hang up", link.0),
             Effect::Abort(link) => self.link(at_ms, "abort", link.0),
-            Effect::Ready => self.add(at_ms, Step::new("ready", "session")),
+            Effect::Ready => self.add(at_ms, Step::new("ready", "session").at(Level::INFO)),
             Effect::Flush => self.add(at_ms, Step::new("playout", "flushed")),
             Effect::Hold(is_held) => {
                 let name = if *is_held { "held" } else { "let go" };
@@ -171,7 +191,7 @@ impl Flight {
                         .close_code
                         .map(|code| code.to_string())
                         .unwrap_or_default(),
-                    ..Step::new("end", end.why.name())
+                    ..Step::new("end", end.why.name()).at(level_of(end))
                 },
             ),
             Effect::Play(..) | Effect::PlayEnd(_) | Effect::Reply(..) => {}
@@ -179,7 +199,8 @@ impl Flight {
     }
 
     fn link(&self, at_ms: u64, what: &'static str, link: u32) {
-        self.add(at_ms, Step::new(what, &format!("link {link}")));
+        let name = format!("link {link}");
+        self.add(at_ms, Step::new(what, &name).at(Level::INFO));
     }
 
     fn command(&self, at_ms: u64, command: &Command) {
@@ -192,7 +213,7 @@ impl Flight {
             Command::Interrupt(_) => "interrupt",
             Command::Register(_) => "register tool",
             Command::ToolResult { .. } => "tool result",
-            Command::History | Command::Settings | Command::Usage | Command::Played(_) => return,
+            Command::Settings | Command::Played(_) => return,
         };
         self.add(at_ms, Step::new("command", name));
     }
@@ -230,6 +251,7 @@ impl Flight {
         self.add(
             at_ms,
             Step {
+                level: level_of_event(event),
                 what,
                 name: event.name(),
                 id: id.unwrap_or_default(),
@@ -238,7 +260,31 @@ impl Flight {
         );
     }
 
+    /// A line of the log for the step.
+    fn log(&self, at_ms: u64, step: &Step<'_>) {
+        let Step {
+            what,
+            name,
+            id,
+            bytes,
+            ..
+        } = *step;
+        // A place in the code has one level.
+        macro_rules! log {
+            ($($level:ident),*) => {
+                match if step.is_piece() { Level::TRACE } else { step.level } {
+                    $(Level::$level => tracing::event!(
+                        target: TARGET, Level::$level, session = self.number, at_ms,
+                        id, bytes, "{what} {name}"
+                    ),)*
+                }
+            };
+        }
+        log!(ERROR, WARN, INFO, DEBUG, TRACE);
+    }
+
     fn add(&self, at_ms: u64, step: Step<'_>) {
+        self.log(at_ms, &step);
         if self.most == 0 {
             return;
         }
@@ -276,6 +322,31 @@ impl Flight {
     }
 }
 
+fn level_of(end: &End) -> Level {
+    match (end.why, end.expected) {
+        (Kind::Panic, _) => Level::ERROR,
+        (_, true) => Level::INFO,
+        (_, false) => Level::WARN,
+    }
+}
+
+/// What somebody should look at, what changes a session, and everything else.
+fn level_of_event(event: &Event) -> Level {
+    match event.body() {
+        Body::Wire(ServerEvent::Error(_)) => Level::WARN,
+        Body::Local(
+            Local::Fault(_)
+            | Local::Lost(_)
+            | Local::Gap { .. }
+            | Local::UplinkGap { .. }
+            | Local::Context { .. }
+            | Local::ToolOverdue(_),
+        ) => Level::WARN,
+        Body::Local(Local::Rolled(_) | Local::Recovered(_)) => Level::INFO,
+        _ => Level::DEBUG,
+    }
+}
+
 /// Why a link is down, without a server's words.
 fn outline(down: &Down) -> String {
     match down {
@@ -289,7 +360,6 @@ mod tests {
     use super::*;
     use crate::engine::io::LinkId;
     use crate::event::Origin;
-    use crate::wire::ServerEvent;
     use crate::wire::server::Delta;
     use bytes::Bytes;
     use serde_json::Value;
@@ -315,7 +385,7 @@ mod tests {
 
     #[test]
     fn pieces_are_counted_in_one_line_and_nothing_that_was_said_is_in_it() {
-        let flight = Flight::new(100);
+        let flight = Flight::new(1, 100);
         for at_ms in 0..50 {
             flight.effect(at_ms, &delta("my secret"));
             let audio = Frame::Audio(Bytes::from_static(b"secret!!"), 20);
@@ -339,21 +409,21 @@ mod tests {
 
     #[test]
     fn only_the_last_steps_are_kept_and_the_others_are_counted() {
-        let flight = Flight::new(3);
+        let flight = Flight::new(1, 3);
         for i in 0..10 {
             flight.effect(i, &Effect::Note(format!("note {i}")));
         }
         let lines = lines(&flight);
         assert_eq!((lines.len(), &lines[0]["count"]), (4, &7.into()));
         assert_eq!(lines[3]["name"], "note 9");
-        let nothing = Flight::new(0);
+        let nothing = Flight::new(1, 0);
         nothing.effect(0, &Effect::Ready);
         assert_eq!(nothing.text(), "");
     }
 
     #[test]
     fn a_directory_that_is_not_there_is_an_error_that_names_the_file() {
-        let written = Flight::new(3).write(Path::new("/nonexistent"), "call");
+        let written = Flight::new(1, 3).write(Path::new("/nonexistent"), "call");
         assert!(
             written
                 .expect_err("no such place")

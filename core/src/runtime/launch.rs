@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::account::Account;
 use super::driver::{Driver, Message};
 use super::flight::Flight;
 use super::lines::Lines;
@@ -41,6 +42,7 @@ pub(crate) struct Launched {
     pub readers: Arc<Readers>,
     pub ready: watch::Receiver<bool>,
     pub flight: Arc<Flight>,
+    pub account: Arc<Account>,
 }
 
 /// Commands that a session takes before the caller is told to slow down.
@@ -65,7 +67,7 @@ impl Runtime {
             hard_events: options.mailbox_events,
         }));
         let (uplink_max_ms, close_ms) = (options.uplink_max_ms, options.close_timeout_ms);
-        let flight = Arc::new(Flight::new(options.flight_lines));
+        let flight = Arc::new(Flight::new(self.number(), options.flight_lines));
         let flight_dir = options.flight_dir.clone();
         let engine = Engine::new(dialect, options, seed)?.with_fallbacks(fallbacks)?;
         let (is_ready, ready) = watch::channel(false);
@@ -74,6 +76,7 @@ impl Runtime {
         let lines = Lines::new(targets, self.breakers(), uplink_max_ms);
         let driver = Driver::new(engine, lines, readers.clone(), is_ready)
             .with_flight(flight.clone(), flight_dir);
+        let account = driver.account();
         self.spawn(driver.run(messages, wish, self.closing(), close_ms))?;
         Ok(Launched {
             commands,
@@ -81,6 +84,7 @@ impl Runtime {
             readers,
             ready,
             flight,
+            account,
         })
     }
 }

@@ -3,14 +3,14 @@
 //! Events of topics that the reader does not want never come here, see `readers`.
 
 use std::collections::VecDeque;
-use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::check_not_forked;
 use super::dispatch::{Post, in_callback};
+use super::wake::WakeFd;
 use crate::error::{Error, Kind, Result};
 use crate::event::local::{Frame, Local};
 use crate::event::{Body, End, Event, Topics};
@@ -62,14 +62,6 @@ struct State {
     fd: Option<WakeFd>,
     post: Option<Arc<Post>>,
     is_attached: bool,
-}
-
-/// A descriptor that is readable while something waits.
-#[derive(Debug)]
-struct WakeFd {
-    reader: PipeReader,
-    writer: PipeWriter,
-    is_raised: bool,
 }
 
 /// What a look into the mailbox found.
@@ -228,19 +220,13 @@ impl Mailbox {
     pub fn wakeup_fd(&self) -> Result<RawFd> {
         let mut state = self.lock();
         if state.fd.is_none() {
-            let (reader, writer) = std::io::pipe()
-                .map_err(|e| Error::new(Kind::Io, format!("no pipe for wake-ups: {e}")))?;
-            let mut fd = WakeFd {
-                reader,
-                writer,
-                is_raised: false,
-            };
+            let mut fd = WakeFd::new()?;
             if !state.queue.is_empty() || state.end.is_some() {
                 fd.raise();
             }
             state.fd = Some(fd);
         }
-        Ok(state.fd.as_ref().map_or(-1, |fd| fd.reader.as_raw_fd()))
+        Ok(state.fd.as_ref().map_or(-1, WakeFd::fd))
     }
 
     /// From now on callbacks read this mailbox. Fails when they do already: two readers would
@@ -392,21 +378,6 @@ fn frame(event: &Event) -> Option<&Frame> {
     match event.body() {
         Body::Local(Local::Frame(frame)) => Some(frame),
         _ => None,
-    }
-}
-
-impl WakeFd {
-    /// One byte at most is ever in the pipe, so neither side can block.
-    fn raise(&mut self) {
-        if !self.is_raised && self.writer.write_all(&[1]).is_ok() {
-            self.is_raised = true;
-        }
-    }
-
-    fn lower(&mut self) {
-        if self.is_raised && self.reader.read_exact(&mut [0]).is_ok() {
-            self.is_raised = false;
-        }
     }
 }
 

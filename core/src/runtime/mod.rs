@@ -4,6 +4,7 @@
 //! Each session is one task on a worker, so no lock guards an engine and no thread belongs to a
 //! session. The library sets no signal handler and blocks every signal in its own threads.
 
+pub(crate) mod account;
 mod attached;
 pub mod dispatch;
 mod driver;
@@ -11,26 +12,30 @@ pub(crate) mod flight;
 mod lanes;
 mod launch;
 mod lines;
+pub mod log;
 pub mod mailbox;
 pub(crate) mod readers;
 pub(crate) mod recorder;
 mod socket;
 pub(crate) mod target;
 pub(crate) mod tools;
+mod wake;
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tracing::instrument::WithSubscriber;
 
 pub(crate) use driver::Message;
 pub(crate) use launch::{Launch, Launched};
 
 use crate::error::{Error, Kind, Result};
-use dispatch::{Dispatch, Handler};
+use dispatch::{Delivery, Dispatch, Handler};
+use log::{Level, Log, Logs, Record};
 use mailbox::Mailbox;
 use readers::Readers;
 use recorder::Sink;
@@ -67,6 +72,9 @@ struct Inner {
     callback_threads: usize,
     sessions: Arc<Count>,
     breakers: Arc<Breakers>,
+    logs: Logs,
+    /// Sessions that were ever opened.
+    opened: AtomicU64,
 }
 
 /// Sessions that have not ended.
@@ -134,6 +142,8 @@ impl Runtime {
             callback_threads: options.callback_threads,
             sessions: Arc::default(),
             breakers: Arc::default(),
+            logs: Logs::default(),
+            opened: AtomicU64::new(0),
         })))
     }
 
@@ -153,15 +163,65 @@ impl Runtime {
             return Err(Error::new(Kind::Closed, "the runtime is shut down"));
         }
         let alive = Alive::new(self.0.sessions.clone());
-        self.0.handle.spawn(async move {
+        let task = async move {
             task.await;
             drop(alive);
-        });
+        };
+        match self.0.logs.subscriber() {
+            Some(subscriber) => self.0.handle.spawn(task.with_subscriber(subscriber)),
+            // Whoever has one of their own for the process sees it there.
+            None => self.0.handle.spawn(task),
+        };
         Ok(())
     }
 
-    pub(crate) fn attach(&self, mailbox: &Arc<Mailbox>, handler: Box<dyn Handler>) -> Result<()> {
+    /// The number of one more session, counted from 1; the log tells sessions apart by it.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.opened.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Reads the log: what the sessions do that are opened from now on, or were since it was first
+    /// asked for. Fails with [`Kind::Argument`] while another one reads.
+    ///
+    /// Without it, sessions log to the `tracing` subscriber of the process, target `talkwire`, if it
+    /// has one.
+    pub fn log(&self, level: Level) -> Result<Log> {
         check_not_forked()?;
+        self.0.logs.open(level)
+    }
+
+    /// The same, to a function on a thread of its own, `tw-log`, until [`Runtime::close_log`] or the
+    /// end of the runtime. A slow one loses the oldest lines, which is told, and holds up nobody.
+    pub fn log_to(&self, level: Level, tell: impl FnMut(&Record) + Send + 'static) -> Result<()> {
+        check_not_forked()?;
+        self.0.logs.open_to(level, tell)
+    }
+
+    /// Ends the log. When it returns, nothing is told any more. Blocks while the function runs, at
+    /// most `within`; fails in a callback.
+    pub fn close_log(&self, within: Duration) -> Result<()> {
+        check_not_forked()?;
+        if dispatch::in_callback() {
+            let message = "a log cannot be closed from a callback";
+            return Err(Error::new(Kind::WouldDeadlock, message));
+        }
+        if self.0.logs.close(Instant::now() + within) {
+            return Ok(());
+        }
+        let message = "the function that gets the log did not return in time";
+        Err(Error::new(Kind::Timeout, message))
+    }
+
+    pub(crate) fn attach(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        handler: Box<dyn Handler>,
+        delivery: Delivery,
+    ) -> Result<()> {
+        check_not_forked()?;
+        if delivery == Delivery::Direct {
+            return dispatch::attach_directly(&self.0.handle, mailbox, handler);
+        }
         if self.0.dispatch.get().is_none() {
             let dispatch = Dispatch::new(self.0.callback_threads)?;
             // Another thread may have been first; its pool is as good.
@@ -227,6 +287,7 @@ impl Runtime {
             Some(dispatch) => dispatch.stop(until),
             None => true,
         };
+        let is_quiet = self.0.logs.close(until) && is_quiet;
         match left {
             0 if is_quiet => Ok(()),
             0 => Err(Error::new(

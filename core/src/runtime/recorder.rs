@@ -138,21 +138,21 @@ impl Recording {
     }
 
     /// Writes the notes anew.
-    pub(super) fn note(&mut self, now: Instant, segments: &[Segment]) {
+    pub(super) fn note(&mut self, now: Instant, segments: &[Arc<Segment>]) {
         self.noted = Some(now);
         let notes = self.told(segments, None);
         self.put(Block::Notes(notes), 0);
     }
 
     /// The recording ends, with its session or before it.
-    pub(super) fn finish(mut self, segments: &[Segment], end: Option<&End>) {
+    pub(super) fn finish(mut self, segments: &[Arc<Segment>], end: Option<&End>) {
         self.detach();
         let notes = self.told(segments, end);
         self.put(Block::End(Some(notes)), 0);
         self.is_over = true;
     }
 
-    fn told(&mut self, segments: &[Segment], end: Option<&End>) -> serde_json::Value {
+    fn told(&mut self, segments: &[Arc<Segment>], end: Option<&End>) -> serde_json::Value {
         let duration_ms = self.stereo.as_ref().map_or(0, Stereo::given_ms);
         let (path, rate_hz) = (self.sink.path(), self.sink.rate_hz());
         self.notes.tell(path, rate_hz, duration_ms, segments, end)

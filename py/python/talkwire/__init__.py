@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from . import events, sync
+from ._account import Segment, Stats, Usage
 from ._base import Topic, WhenBusy
 from ._call import Call, CallOptions, CallStats, EchoGate
 from ._client import ConnectionManager, Options, connect
@@ -91,7 +92,9 @@ __all__ = [
     "RefusedError",
     "ResponseError",
     "ResponseStream",
+    "Segment",
     "ServerError",
+    "Stats",
     "Subscription",
     "TlsError",
     "Topic",
@@ -99,6 +102,7 @@ __all__ = [
     "UnreachableError",
     "Unsent",
     "UnsupportedError",
+    "Usage",
     "WhenBusy",
     "WouldDeadlockError",
     "__version__",

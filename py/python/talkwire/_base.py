@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 from . import _native, _process
+from ._account import Segment, Stats, Usage
 from ._call import Call, CallOptions
 from ._errors import ConnectionClosed, End
 
@@ -60,6 +61,26 @@ class ConnectionBase:
     def end(self) -> End | None:
         """How the session ended, once it has. Events may still wait."""
         raise NotImplementedError
+
+    @property
+    def history(self) -> list[Segment]:
+        """The conversation so far, in its order; at least as new as the last event that was read.
+        Also after the end."""
+        return [Segment(**fields) for fields in json.loads(self._native.history())]
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens used so far, cancelled responses included. Also after the end."""
+        return Usage(**json.loads(self._native.usage()))
+
+    @property
+    def stats(self) -> Stats:
+        """What the session did so far, in numbers. Also after the end."""
+        return Stats(**json.loads(self._native.stats()))
+
+    def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
+        """The conversation so far, written down: as JSON, WebVTT or SubRip. Also after the end."""
+        return self._native.transcript(form)
 
     def flight_record(self) -> str:
         """The flight recorder: the last steps of the session, oldest first, a JSON object in each line

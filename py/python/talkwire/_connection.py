@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -185,22 +184,6 @@ class Connection(ConnectionBase):
         answer there."""
         with self._or_end():
             self._native.played(item_id, content_index, heard_ms)
-
-    async def usage(self) -> Object:
-        """Tokens used so far by modality, cancelled responses included; ``cached_tokens`` are a
-        part of those read."""
-        with self._or_end():
-            waiting = self._native.usage()
-            await until(waiting)
-        told: Object = json.loads(waiting.told() or "{}", object_pairs_hook=Object)
-        return told
-
-    async def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
-        """The conversation so far, written down: as JSON, WebVTT or SubRip."""
-        with self._or_end():
-            waiting = self._native.transcript(form)
-            await until(waiting)
-        return waiting.told() or ""
 
     # ---- sending --------------------------------------------------------------------------------
 

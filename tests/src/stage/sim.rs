@@ -170,11 +170,8 @@ impl Sim {
     }
 
     /// The conversation as the application can ask for it.
-    pub fn history(&mut self) -> Vec<Segment> {
-        match self.ask(Command::History) {
-            Some(Reply::History(segments)) => segments,
-            _ => Vec::new(),
-        }
+    pub fn history(&self) -> &[Arc<Segment>] {
+        self.engine.as_ref().map_or(&[], Engine::segments)
     }
 
     /// Cuts every connection.
@@ -695,13 +692,8 @@ impl Stage for Sim {
     }
 
     fn line(&mut self, item_id: &str) -> Result<Option<String>, StageError> {
-        let Some(Reply::History(segments)) = self.ask(Command::History) else {
-            return Err(StageError("the engine tells no history".to_owned()));
-        };
-        Ok(segments
-            .into_iter()
-            .find(|s| s.item_id == item_id)
-            .map(|s| s.text))
+        let line = self.history().iter().find(|s| s.item_id == item_id);
+        Ok(line.map(|s| s.text.clone()))
     }
 
     fn act(&mut self, act: &AppAct) -> Result<(), StageError> {

@@ -222,12 +222,9 @@ impl Stage for Ws {
 
     fn line(&mut self, item_id: &str) -> Result<Option<String>, StageError> {
         let session = self.session()?;
-        let history = session.runtime().block_on(session.history());
-        let history = history.map_err(|error| StageError(error.to_string()))?;
-        Ok(history
-            .into_iter()
-            .find(|s| s.item_id == item_id)
-            .map(|s| s.text))
+        let history = session.history();
+        let line = history.iter().find(|s| s.item_id == item_id);
+        Ok(line.map(|s| s.text.clone()))
     }
 
     fn serve(&mut self, act: ServerAct) -> Result<(), StageError> {

@@ -203,8 +203,7 @@ impl Caller {
 
     /// What the customer said, as the conversation has it.
     pub(crate) fn understood(&self) -> String {
-        let text = self.session.transcript_within(Form::Json, PATIENCE);
-        let text = text.expect("it is there");
+        let text = self.session.transcript(Form::Json);
         let told: Value = serde_json::from_str(&text).expect("JSON");
         let segments = told["segments"].as_array().expect("a list").iter();
         let customer = segments.filter(|segment| segment["role"] == "customer");

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
@@ -215,11 +216,11 @@ impl Notes {
         path: &Path,
         rate_hz: u32,
         duration_ms: u64,
-        segments: &[Segment],
+        segments: &[Arc<Segment>],
         end: Option<&End>,
     ) -> Value {
         self.is_new = false;
-        let segment = |segment: &Segment| {
+        let segment = |segment: &Arc<Segment>| {
             let mut told = segment.to_json();
             let (start_ms, end_ms) = self.times(segment);
             told["start_ms"] = json!(start_ms);
@@ -297,6 +298,7 @@ mod tests {
             start_ms: Some(1),
             end_ms: Some(2),
             is_final: true,
+            cut: None,
         };
         assert_eq!(notes.times(&segment("a")), (Some(2_000), Some(3_000)));
         assert_eq!(notes.times(&segment("b")), (None, None), "not heard yet");

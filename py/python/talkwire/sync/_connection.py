@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -166,22 +165,6 @@ class Connection(ConnectionBase):
         answer there."""
         with self._or_end():
             self._native.played(item_id, content_index, heard_ms)
-
-    def usage(self) -> Object:
-        """Tokens used so far by modality, cancelled responses included; ``cached_tokens`` are a
-        part of those read."""
-        with self._or_end():
-            waiting = self._native.usage()
-            until(waiting)
-        told: Object = json.loads(waiting.told() or "{}", object_pairs_hook=Object)
-        return told
-
-    def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
-        """The conversation so far, written down: as JSON, WebVTT or SubRip."""
-        with self._or_end():
-            waiting = self._native.transcript(form)
-            until(waiting)
-        return waiting.told() or ""
 
     # ---- sending --------------------------------------------------------------------------------
 

@@ -4,6 +4,11 @@
 //! `leak_` run under valgrind too, `build_` compiled in every language standard. Exit code 77 is a
 //! skip, its reason the last line that the program prints.
 
+mod abi;
+mod header;
+mod package;
+mod races;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +16,11 @@ use std::time::Duration;
 use crate::report::Outcome;
 use crate::test::{self, Plan};
 use crate::{Done, install, sh};
+
+pub(crate) use abi::{abi, command as abi_command};
+pub(crate) use header::headers;
+pub(crate) use package::{package, shared_flags};
+pub(crate) use races::races;
 
 const PREFIXES: &[&str] = &["api_", "int_", "leak_", "build_"];
 const WARNINGS: &[&str] = &[
@@ -36,7 +46,8 @@ pub(crate) struct Language {
     other_standards: &'static [&'static str],
 }
 
-/// Both languages. The header needs C11 (`_Static_assert`) and C++17.
+/// Both languages, in the standards that the programs here are written in; the headers promise more,
+/// see `header.rs`.
 pub(crate) const LANGUAGES: &[Language] = &[
     Language {
         name: "c",
@@ -205,10 +216,14 @@ fn leak_check(program: &Program) -> Done<&'static str> {
     })
 }
 
-/// Runs every program with the C side compiled for the address and undefined-behaviour sanitizers.
+/// Runs programs with the C side compiled for the address and undefined-behaviour sanitizers: `api_` and
+/// `leak_`, in the deep tier all of them.
 pub(crate) fn sanitizers(plan: &Plan) -> Done<Outcome> {
     let mut outcome = Outcome::default();
-    for program in wanted(plan)? {
+    for program in wanted(plan)?
+        .into_iter()
+        .filter(|p| plan.deep || p.has_prefix("api_") || p.has_prefix("leak_"))
+    {
         let output = out(&program, "sanitized")?;
         let mut compile = program.compile(&output);
         compile.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
@@ -223,118 +238,6 @@ pub(crate) fn sanitizers(plan: &Plan) -> Done<Outcome> {
         )?;
     }
     Ok(outcome)
-}
-
-/// Builds against the installed package as a stranger would: pkg-config shared and static, and CMake, which
-/// also builds the examples.
-pub(crate) fn package(plan: &Plan) -> Done<Outcome> {
-    let mut outcome = Outcome::default();
-    let programs = programs("tests");
-    let Some(program) = programs
-        .iter()
-        .find(|p| p.has_prefix("build_"))
-        .or_else(|| programs.first())
-    else {
-        return Ok(outcome);
-    };
-    for how in ["shared", "static"] {
-        let output = out(program, how)?;
-        let mut compile = program.compile(&output);
-        compile.args(if how == "static" {
-            static_flags()?
-        } else {
-            shared_flags()?
-        });
-        let name = format!("pkg-config {how}");
-        build_and_run(
-            plan,
-            &name,
-            &mut compile,
-            Command::new(&output),
-            &mut outcome,
-        )?;
-    }
-    cmake(plan, program, &mut outcome)?;
-    Ok(outcome)
-}
-
-/// What pkg-config says of the installed package, with the path of the library for run time.
-pub(crate) fn shared_flags() -> Done<Vec<String>> {
-    let mut flags = pkg_config(&["--cflags", "--libs"])?;
-    flags.push(format!(
-        "-Wl,-rpath,{}",
-        test::stage().join("lib").display()
-    ));
-    Ok(flags)
-}
-
-fn static_flags() -> Done<Vec<String>> {
-    // `-ltalkwire` would take the shared library that lies beside the static one.
-    let flags = pkg_config(&["--static", "--cflags", "--libs"])?;
-    let exact = |flag: String| {
-        if flag == "-ltalkwire" {
-            "-l:libtalkwire.a".into()
-        } else {
-            flag
-        }
-    };
-    Ok(flags.into_iter().map(exact).collect())
-}
-
-fn pkg_config(args: &[&str]) -> Done<Vec<String>> {
-    let mut command = Command::new(sh::require("pkg-config")?);
-    command.args(args).arg("talkwire");
-    command.env("PKG_CONFIG_PATH", test::stage().join("lib/pkgconfig"));
-    Ok(sh::read(&mut command)?
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect())
-}
-
-fn cmake(plan: &Plan, program: &Program, outcome: &mut Outcome) -> Done {
-    if sh::find("cmake").is_none() || sh::find("make").is_none() {
-        outcome.skip("cmake package", sh::missing("cmake"));
-        return Ok(());
-    }
-    let dir = sh::target_dir().join("ctests/cmake");
-    let text = format!(
-        "cmake_minimum_required(VERSION 3.16)\nproject(consumer C CXX)\nset(CMAKE_CXX_STANDARD 17)\n\
-         find_package(talkwire 0.1 REQUIRED CONFIG)\nfind_package(Threads REQUIRED)\n\
-         foreach(kind talkwire static)\n  add_executable(with_${{kind}} {0})\n  \
-         target_link_libraries(with_${{kind}} talkwire::${{kind}} Threads::Threads)\nendforeach()\n",
-        program.source.display()
-    );
-    sh::write_file(&dir.join("CMakeLists.txt"), text)?;
-    let build = dir.join("build");
-    if !cmake_builds(&dir, &build)? {
-        outcome.add(false, "cmake package: does not build");
-        return Ok(());
-    }
-    for kind in ["talkwire", "static"] {
-        let run = Command::new(build.join(format!("with_{kind}")));
-        execute(plan, &format!("cmake {kind}"), run, outcome)?;
-    }
-    let examples = sh::root().join("examples");
-    if examples.join("CMakeLists.txt").is_file() {
-        let is_built = cmake_builds(&examples, &dir.join("examples"))?;
-        outcome.add(is_built, "cmake examples: do not build");
-    }
-    Ok(())
-}
-
-/// Whether the CMakeLists.txt of a directory builds with the installed package.
-fn cmake_builds(source: &Path, build: &Path) -> Done<bool> {
-    let mut configure = Command::new("cmake");
-    configure
-        .args(["-G", "Unix Makefiles"])
-        .arg("-S")
-        .arg(source)
-        .arg("-B")
-        .arg(build);
-    configure.arg(format!("-DCMAKE_PREFIX_PATH={}", test::stage().display()));
-    let mut make = Command::new("cmake");
-    make.arg("--build").arg(build);
-    Ok(sh::show(&mut configure)?.success() && sh::show(&mut make)?.success())
 }
 
 fn wanted(plan: &Plan) -> Done<Vec<Program>> {
@@ -434,10 +337,7 @@ mod unit {
     use super::*;
 
     fn run(script: &str) -> Outcome {
-        let plan = Plan {
-            deep: false,
-            filter: None,
-        };
+        let plan = Plan::new(false);
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let mut outcome = Outcome::default();
