@@ -7,6 +7,7 @@ mod control;
 mod doors;
 mod errors;
 mod faults;
+mod host;
 mod judge;
 mod mcp;
 mod sessions;
