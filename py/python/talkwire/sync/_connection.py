@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Self, overload
 
 from .. import _native, _process
 from .._base import ABORT_MS, ConnectionBase, Topic, WhenBusy, as_json
 from .._errors import ConnectionClosed, End, QueueFullError, RealtimeError
-from .._event import Event, Object
+from .._event import Event
 from .._tools import Function
 from ._keys import KeyDesk
 from ._nouns import Conversation, InputAudioBuffer, Response, Session
