@@ -15,7 +15,7 @@ use crate::session::Session;
 /// The threads of this process. Never taken out again: after the shutdown at exit, opening fails.
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 
-fn runtime() -> Result<Runtime> {
+pub(crate) fn runtime() -> Result<Runtime> {
     let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     if runtime.is_none() {
         *runtime = Some(Runtime::new(RuntimeOptions::default())?);

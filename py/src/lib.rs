@@ -15,6 +15,7 @@ mod client;
 mod error;
 mod event;
 mod key;
+mod log;
 mod reader;
 mod recorder;
 mod server;
@@ -48,6 +49,8 @@ mod _native {
     use super::event::{Event, Made};
     #[pymodule_export]
     use super::key::Keys;
+    #[pymodule_export]
+    use super::log::{Log, log};
     #[pymodule_export]
     use super::reader::Reader;
     #[pymodule_export]

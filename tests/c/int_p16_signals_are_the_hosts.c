@@ -34,6 +34,8 @@ static int masked_threads(void) {
     for (int i = 1; i <= SIGRTMAX; i++) {
       /* Two cannot be blocked, and two between the ordinary and the realtime ones are the C library's. */
       if (i == SIGKILL || i == SIGSTOP || (i >= 32 && i < SIGRTMIN)) continue;
+      /* Valgrind takes those of faults for itself. */
+      if (getenv("TALKWIRE_VALGRIND") && i != SIGPIPE && i != SIGINT && i != SIGTERM) continue;
       CHECK(blocked >> (i - 1) & 1);
     }
   }

@@ -57,8 +57,8 @@ pub(crate) fn has_fuzz() -> bool {
 /// Gives each fuzz target to libFuzzer for a while. What it finds stays in target/fuzz.
 pub(crate) fn fuzz(plan: &Plan) -> Done<Outcome> {
     let mut outcome = Outcome::default();
-    let installed = sh::find("cargo-fuzz").is_none();
-    let reason = missing().or_else(|| installed.then(|| "cargo install cargo-fuzz".into()));
+    let is_absent = sh::find("cargo-fuzz").is_none();
+    let reason = missing().or_else(|| is_absent.then(|| "cargo install cargo-fuzz".into()));
     if let Some(reason) = reason {
         outcome.skip("fuzz", reason);
         return Ok(outcome);

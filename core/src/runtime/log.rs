@@ -57,12 +57,15 @@ pub struct Record {
 
 /// Reads the log of a runtime. Dropping it ends the log.
 #[derive(Debug)]
-pub struct Log(Arc<Book>);
+pub struct Log {
+    book: Arc<Book>,
+    desk: Arc<Desk>,
+}
 
 impl Log {
     /// Takes all lines that wait.
     pub fn drain(&self) -> Vec<Record> {
-        self.0.lock().take()
+        self.book.lock().take()
     }
 
     /// Waits for lines, at most `within`; none at the end. Blocks the calling thread; fails in a
@@ -73,12 +76,12 @@ impl Log {
             let message = "a callback cannot wait for the log";
             return Err(Error::new(Kind::WouldDeadlock, message));
         }
-        Ok(self.0.wait(within))
+        Ok(self.book.wait(within))
     }
 
     /// A descriptor that is readable while lines wait. It belongs to the log: only poll it.
     pub fn wakeup_fd(&self) -> Result<RawFd> {
-        let mut pages = self.0.lock();
+        let mut pages = self.book.lock();
         if pages.fd.is_none() {
             let mut fd = WakeFd::new()?;
             if !pages.lines.is_empty() {
@@ -88,11 +91,17 @@ impl Log {
         }
         Ok(pages.fd.as_ref().map_or(-1, WakeFd::fd))
     }
+
+    /// How much is logged from now on; `None` is nothing.
+    pub fn set_level(&self, level: Option<Level>) {
+        let level = level.map_or(0, |level| level as u8);
+        self.desk.level.store(level, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.0.close();
+        self.book.close();
     }
 }
 
@@ -129,8 +138,12 @@ impl Logs {
             return Err(Error::new(Kind::Argument, message));
         }
         *reader = Some(book.clone());
-        desk.level.store(level as u8, Ordering::Relaxed);
-        Ok(Log(book))
+        let log = Log {
+            book,
+            desk: desk.clone(),
+        };
+        log.set_level(Some(level));
+        Ok(log)
     }
 
     /// The same, to a function on a thread of its own, `tw-log`.
@@ -144,7 +157,7 @@ impl Logs {
         let work = move || {
             quiet_signals();
             loop {
-                let (lines, is_closed) = log.0.wait_or_end();
+                let (lines, is_closed) = log.book.wait_or_end();
                 for line in &lines {
                     guarded(|| tell(line));
                 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NotRequired, TypedDict, Unpack
 
-from . import _native, _process
+from . import _log, _native, _process
 from ._base import Topic, WhenBusy
 from ._connection import Connection
 from ._errors import RealtimeError
@@ -240,6 +240,7 @@ class ConnectionManager(Endpoint):
     async def enter(self) -> Connection:
         """Opens the session; returns when the server acknowledged its settings."""
         desks = [KeyDesk(*asked) for asked in self._asked]
+        _log.begin()
         try:
             connection = Connection(self._open(), desks)
         except RealtimeError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
 
-from . import _native, _process
+from . import _log, _native, _process
 from ._base import ABORT_MS, ConnectionBase, Topic, WhenBusy, as_json
 from ._errors import ConnectionClosed, End, QueueFullError, RealtimeError
 from ._event import Event
@@ -35,6 +35,8 @@ class Connection(ConnectionBase):
 
     def __init__(self, native: _native.Session, keys: Sequence[KeyDesk] = ()) -> None:
         super().__init__(native)
+        _log.watch()
+        self._is_watched = True
         self._keys = keys
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -229,8 +231,7 @@ class Connection(ConnectionBase):
             # Whoever reads the files after this finds them complete; a failure was an event.
             with contextlib.suppress(RealtimeError):
                 await until(self._recorder.finished())
-        for desk in self._keys:
-            desk.close()
+        self._let_go()
 
     @property
     def end(self) -> End | None:
@@ -249,6 +250,12 @@ class Connection(ConnectionBase):
     def _abort(self) -> None:
         self._is_closing = True
         self._native.close(0)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            _log.unwatch(asyncio.get_running_loop())
         for desk in self._keys:
             desk.close()
 

@@ -85,7 +85,8 @@ impl Inputs {
         let at = self.below(input.len() + 1);
         let end = (at + 1 + self.below(16)).min(input.len());
         match self.below(8) {
-            0 => input.truncate(at),
+            // Cut short, hardly anything is left to change.
+            0 if self.below(4) == 0 => input.truncate(at),
             1 => drop(input.drain(at..end)),
             2 => insert(input, at, &[EDGES[self.below(EDGES.len())]]),
             3 if at < input.len() => input[at] ^= 1 << self.below(8),
@@ -145,6 +146,7 @@ mod tests {
     fn hardly_two_inputs_are_the_same_and_none_is_too_long() {
         let made = made(3);
         assert!(made.iter().all(|input| input.len() <= LONGEST_BYTES));
-        assert!(made.iter().collect::<HashSet<_>>().len() > 900);
+        let different = made.iter().collect::<HashSet<_>>().len();
+        assert!(different > 900, "{different}");
     }
 }

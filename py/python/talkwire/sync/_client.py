@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack
 
-from .. import _process
+from .. import _log, _process
 from .._client import Endpoint, Options
 from .._errors import RealtimeError
 from .._keys import KeySource
@@ -62,6 +62,7 @@ class ConnectionManager(Endpoint):
         """Opens the session; returns when the server acknowledged its settings. Raises DeadlineError
         when that took longer than ``within_s`` seconds; the options have limits of their own."""
         desks = [KeyDesk(*asked) for asked in self._asked]
+        _log.begin()
         try:
             connection = Connection(self._open(), desks)
         except RealtimeError:

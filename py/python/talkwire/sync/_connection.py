@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
 
-from .. import _native, _process
+from .. import _log, _native, _process
 from .._base import ABORT_MS, ConnectionBase, Topic, WhenBusy, as_json
 from .._errors import ConnectionClosed, End, QueueFullError, RealtimeError
 from .._event import Event
@@ -208,6 +208,7 @@ class Connection(ConnectionBase):
             # Whoever reads the files after this finds them complete; a failure was an event.
             with contextlib.suppress(RealtimeError):
                 until(self._recorder.finished())
+        _log.tell()
         for desk in self._keys:
             desk.close()
 

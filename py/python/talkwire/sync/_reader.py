@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
-from .. import _native, _process
+from .. import _log, _native, _process
 from .._errors import ConnectionClosed, DeadlineError, End, closed, end_from_native
 from .._event import Event, UnknownEvent
 from .._reader import BATCH, CLASSES
@@ -32,6 +32,7 @@ class Limit:
             error = DeadlineError("nothing came within that time")
             error.who, error.retryable = "network", True
             raise error
+        _log.tell()
 
 
 def until(waiting: _native.Waiting, limit: Limit | None = None) -> None:
