@@ -7,7 +7,9 @@ import contextlib
 import gc
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -33,6 +35,22 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         result = runner.run(main)
     gc.collect()
     return result
+
+
+@contextlib.contextmanager
+def program(*command: str | Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A program whose output is read; it is gone after the block, whatever the block waited for."""
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Told:

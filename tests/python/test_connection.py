@@ -328,8 +328,6 @@ def test_after_a_close_all_that_is_asked_for_raises_the_end() -> None:
 
             asked = (
                 connection.recv,
-                connection.usage,
-                connection.transcript,
                 connection.interrupt,
                 connection.response.create,
                 stream,
@@ -342,6 +340,8 @@ def test_after_a_close_all_that_is_asked_for_raises_the_end() -> None:
                 with pytest.raises(talkwire.ConnectionClosedOK):
                     refused()
             assert connection.subscribe("audio").end is not None
+            # What is known stays known.
+            assert connection.usage.responses == 0 and connection.history == []
             await connection.close()
 
     run(main())

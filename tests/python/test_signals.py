@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from typing import Any
 
 import pytest
+from helpers import program
 from talkwire.testing import LocalServer
 
 PATIENCE_S = 30
@@ -52,27 +52,14 @@ def test_a_program_that_is_stopped_closes_its_session(
     how: str, number: signal.Signals | None, last: str
 ) -> None:
     with LocalServer() as server:
-        command = [sys.executable, "-c", PROGRAM, server.url, how]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as program:
-            assert program.stdout is not None
+        with program(sys.executable, "-c", PROGRAM, server.url, how) as stopped:
+            assert stopped.stdout is not None
             if number is not None:
-                assert program.stdout.readline() == "open\n"
-                program.send_signal(number)
-            out, err = program.communicate(timeout=PATIENCE_S)
+                assert stopped.stdout.readline() == "open\n"
+                stopped.send_signal(number)
+            out, err = stopped.communicate(timeout=PATIENCE_S)
         assert out.endswith("app closed True\n")
         assert last in err
         # The server was told so by a closing handshake.
         (closed,) = closes(server)
         assert (closed["by"], closed["code"]) == ("client", 1000)
-
-
-def test_a_program_that_is_killed_leaves_a_connection_that_is_lost() -> None:
-    with LocalServer() as server:
-        command = [sys.executable, "-c", PROGRAM, server.url, "KILL"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
-            assert program.stdout is not None
-            assert program.stdout.readline() == "open\n"
-            program.kill()
-        assert program.returncode == -signal.SIGKILL

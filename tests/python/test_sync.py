@@ -6,7 +6,6 @@ import gc
 import inspect
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 import talkwire
+from helpers import program
 from talkwire import sync
 from talkwire.testing import LocalServer
 
@@ -314,18 +314,13 @@ with LocalServer() as server:
     "wait", ["for event in connection: pass", "while True: connection.subscribe('audio').recv()"]
 )
 def test_ctrl_c_ends_a_wait_and_closes_the_session(wait: str) -> None:
-    program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(wait=wait)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout is not None
-    assert program.stdout.readline() == "open\n"
-    program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=PATIENCE_S)
+    with program(sys.executable, "-c", PROGRAM.format(wait=wait)) as stopped:
+        assert stopped.stdout is not None
+        assert stopped.stdout.readline() == "open\n"
+        stopped.send_signal(signal.SIGINT)
+        out, err = stopped.communicate(timeout=PATIENCE_S)
     assert out == "closed True\n"
-    assert program.returncode == -signal.SIGINT and err.endswith("KeyboardInterrupt\n")
+    assert stopped.returncode == -signal.SIGINT and err.endswith("KeyboardInterrupt\n")
 
 
 def test_a_child_of_the_process_is_told_that_it_has_no_connection() -> None:

@@ -13,7 +13,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
-from helpers import DEEP
+from helpers import DEEP, program
 from wheels import ROOT, files, interpreter, maturin, packed
 
 VERSIONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -75,13 +75,11 @@ def test_one_wheel_is_for_every_python(version: str, wheel: Path, tmp_path: Path
 
 def test_the_command_of_the_wheel_stops_on_ctrl_c(wheel: Path, tmp_path: Path) -> None:
     target = installed(Path(sys.executable), wheel, tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(target)}
-    command = [target / "bin/talkwire", "serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+    command, path = target / "bin/talkwire", str(target)
+    with program(command, "serve", PYTHONPATH=path) as server:
         assert server.stdout is not None
         url = server.stdout.readline().removeprefix("listening on ").strip()
-        said = ran(*command[:1], "call", "--url", url, "--text", "hi", "--json",
-                   PYTHONPATH=str(target))  # fmt: skip
+        said = ran(command, "call", "--url", url, "--text", "hi", "--json", PYTHONPATH=path)
         assert json.loads(said.splitlines()[-1])["end"]["expected"]
         server.send_signal(signal.SIGINT)
         assert server.wait(PATIENCE_S) == 0
