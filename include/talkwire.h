@@ -45,7 +45,7 @@
  * @section callbacks Events by callback
  *
  * With callbacks (push), a session's events come on one callback thread of its runtime, or with
- * TW_DELIVERY_DIRECT on its I/O thread.
+ * TW_DELIVERY_DIRECT on its I/O threads.
  *
  * P3. on_closed comes exactly once, and no on_event after it.
  *
@@ -137,12 +137,13 @@
  * @section fork Fork
  *
  * P15. In a child that was forked after the library started threads, every call that can fail returns
- *     TW_ERR_FORKED, and *_free() leaks on purpose. Start the library after the fork, or exec.
+ *     TW_ERR_FORKED and calls no `drop`, and *_free() leaks on purpose. Start the library after the fork, or exec.
  *
  * @section signals Signals
  *
  * P16. The library changes no signal handler, and all signals are blocked in its threads. A connection
- *     that breaks raises no SIGPIPE in the host.
+ *     that breaks raises no SIGPIPE in the host. (A local server whose script runs commands handles
+ *     SIGCHLD where the kernel has no descriptors for processes, which Linux has since 5.3.)
  *
  * @section versions Versions
  *
@@ -414,9 +415,9 @@
 #define TW_DELIVERY_PINNED 0
 
 /**
- * On the I/O thread `tw-io-N` itself, which saves a change of threads. For callbacks that never wait:
- * they hold up every session of that thread. What is left when its runtime is shut down or freed comes
- * on the thread that does so.
+ * On an I/O thread `tw-io-N`, which saves a change of threads. For callbacks that never wait: they hold
+ * up every session of that thread. When the runtime is shut down or freed, what is left comes on one of
+ * its threads or on the one that does so.
  */
 #define TW_DELIVERY_DIRECT 1
 
@@ -574,8 +575,8 @@ typedef struct tw_callbacks {
 } tw_callbacks;
 
 /**
- * What a session did so far. Times are in milliseconds; all numbers but those of what waits only
- * grow. Begin with TW_COUNTS_INIT.
+ * What a session did so far. Times are in milliseconds; all numbers but those of what waits, of the
+ * last turn and of the last ping only grow. Begin with TW_COUNTS_INIT.
  */
 typedef struct tw_counts {
   /** Bytes of this struct, as the caller knows it; set by TW_COUNTS_INIT. */
@@ -596,7 +597,7 @@ typedef struct tw_counts {
   uint64_t frames_received;
   /** Audio given to links to be sent. */
   uint64_t audio_sent_ms;
-  /** Captured audio that was dropped because it could not be sent. */
+  /** Captured audio that was dropped because it could not be sent, as TW_EVENT_UPLINK_GAP told. */
   uint64_t audio_dropped_ms;
   /** Audio of answers that came. */
   uint64_t audio_received_ms;
@@ -916,8 +917,9 @@ TW_API void tw_error_free(struct tw_error *error);
  *                   the end of the runtime, or because this call failed; may be NULL
  * @param err        receives the error, may be NULL
  * @return TW_OK: the function before is not called any more; TW_ERR_TIMEOUT (the one before did not
- *         return within 3 seconds, and nothing was changed but that it gets no more lines),
- *         TW_ERR_WOULD_DEADLOCK, TW_ERR_IO (no thread to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *         return within 3 seconds: it gets the lines that wait and no later ones; try again),
+ *         TW_ERR_CLOSED (the runtime is shut down), TW_ERR_WOULD_DEADLOCK, TW_ERR_IO (no thread to be
+ *         had), TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: while the function before runs.
  */

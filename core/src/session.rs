@@ -526,6 +526,7 @@ impl Session {
     pub fn stats(&self) -> Stats {
         let mut stats = self.0.account.stats();
         let backlog = self.0.readers.own().backlog();
+        stats.faults += self.0.readers.faults();
         stats.unread_events = backlog.events;
         stats.unread_bytes = backlog.bytes;
         stats.unread_dropped_ms = backlog.dropped_ms;

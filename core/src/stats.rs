@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// What a session did so far. Times are in milliseconds; all numbers but those of what waits only
-/// grow.
+/// What a session did so far. Times are in milliseconds; all numbers but those of what waits, of the
+/// last turn and of the last ping only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -23,7 +23,7 @@ pub struct Stats {
     pub frames_received: u64,
     /// Audio given to links to be sent.
     pub audio_sent_ms: u64,
-    /// Captured audio that was dropped because it could not be sent.
+    /// Captured audio that was dropped because it could not be sent, as `uplink.gap` told.
     pub audio_dropped_ms: u64,
     /// Audio of answers that came.
     pub audio_received_ms: u64,

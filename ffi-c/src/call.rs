@@ -1,6 +1,7 @@
 //! The media port of a session.
 
 use std::ffi::{c_char, c_void};
+use std::mem::offset_of;
 use std::slice;
 
 use talkwire_core::call::Track;
@@ -64,6 +65,10 @@ pub struct tw_stats {
     pub customer_dbfs: f32,
     /// Loudness of the human agent in dBFS, -100 for silence.
     pub agent_dbfs: f32,
+}
+
+impl handle::Grows for tw_stats {
+    const FIRST_SIZE: usize = offset_of!(Self, agent_dbfs) + size_of::<f32>();
 }
 
 /// Attaches a media port: sound goes to the server as it is pushed, and what the agent says is there

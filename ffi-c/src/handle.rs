@@ -107,16 +107,28 @@ pub(crate) fn put<T>(out: *mut T, name: &str, value: impl FnOnce() -> Result<T>)
     Ok(())
 }
 
-/// Fills a struct of the caller that begins with its own size, which may not be NULL.
-pub(crate) fn fill<T>(out: *mut T, name: &str, value: impl FnOnce(usize) -> T) -> Result<()> {
+/// A struct of C that begins with its own size as a `usize`, and may grow at its end.
+pub(crate) trait Grows: Copy {
+    /// Its size when it came first: no caller knows a smaller one.
+    const FIRST_SIZE: usize;
+}
+
+/// Fills a struct of the caller, as far as the caller knows it. It may not be NULL.
+pub(crate) fn fill<T: Grows>(
+    out: *mut T,
+    name: &str,
+    value: impl FnOnce(usize) -> T,
+) -> Result<()> {
     // Safety: when it is not NULL, its size comes first by contract.
     let size = (!out.is_null()).then(|| unsafe { out.cast::<usize>().read() });
-    let Some(size) = size.filter(|size| *size >= size_of::<T>()) else {
+    let Some(size) = size.filter(|size| *size >= T::FIRST_SIZE) else {
         let message = format!("`{name}` is NULL or has no size: begin with its TW_*_INIT");
         return Err(Error::new(Kind::Argument, message));
     };
-    // Safety: there is room for a `T`, see above.
-    unsafe { out.write(value(size)) };
+    let value = value(size);
+    let len = size.min(size_of::<T>());
+    // Safety: both are at least as long as this, and do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), out.cast(), len) };
     Ok(())
 }
 
@@ -146,6 +158,44 @@ mod tests {
         let null: *mut Thing = std::ptr::null_mut();
         assert!(take(null).is_none() && retain(null).is_null());
         assert_eq!(borrow(null).err().map(|e| e.kind()), Some(Kind::Argument));
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Grown {
+        struct_size: usize,
+        old: u64,
+        new: u64,
+    }
+
+    impl Grows for Grown {
+        const FIRST_SIZE: usize = std::mem::offset_of!(Self, new);
+    }
+
+    #[test]
+    fn a_struct_is_filled_as_far_as_its_caller_knows_it() {
+        let filled = |struct_size| {
+            let mut out = Grown {
+                struct_size,
+                old: 0,
+                new: 7,
+            };
+            let value = |struct_size| Grown {
+                struct_size,
+                old: 1,
+                new: 2,
+            };
+            fill(&raw mut out, "out", value).map(|()| (out.struct_size, out.old, out.new))
+        };
+        let first = Grown::FIRST_SIZE;
+        assert_eq!(
+            filled(first).ok(),
+            Some((first, 1, 7)),
+            "what it does not know"
+        );
+        assert_eq!(filled(size_of::<Grown>()).ok(), Some((24, 1, 2)));
+        assert_eq!(filled(64).ok(), Some((64, 1, 2)), "of a later header");
+        assert!(filled(first - 1).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
-use talkwire_core::runtime::log::Level;
+use talkwire_core::runtime::log::{Level, Record};
 use talkwire_core::{Error, Kind, Result, Runtime};
 
 use crate::error::{tw_error, tw_status};
@@ -55,8 +55,9 @@ unsafe impl Send for Sink {}
 ///                   the end of the runtime, or because this call failed; may be NULL
 /// @param err        receives the error, may be NULL
 /// @return TW_OK: the function before is not called any more; TW_ERR_TIMEOUT (the one before did not
-///         return within 3 seconds, and nothing was changed but that it gets no more lines),
-///         TW_ERR_WOULD_DEADLOCK, TW_ERR_IO (no thread to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+///         return within 3 seconds: it gets the lines that wait and no later ones; try again),
+///         TW_ERR_CLOSED (the runtime is shut down), TW_ERR_WOULD_DEADLOCK, TW_ERR_IO (no thread to be
+///         had), TW_ERR_ARGUMENT, TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: while the function before runs.
 #[unsafe(no_mangle)]
@@ -75,19 +76,19 @@ pub unsafe extern "C" fn tw_runtime_set_log(
             Some(runtime) => runtime.runtime.clone(),
             None => Runtime::shared()?,
         };
-        runtime.close_log(PATIENCE)?;
         let (Some(tell), Some(level)) = (log, level) else {
-            return Ok(());
+            return runtime.close_log(PATIENCE);
         };
         let sink = Sink { tell, owner };
-        runtime.log_to(level, move |line| {
+        let tell = move |line: &Record| {
             // All of it: a part of it alone could not go to another thread.
             let Sink { tell, owner } = &sink;
             let text = Text::default();
             let message = text.get(|| Some(line.message.as_str().into()));
             // Safety: by contract callable; the text outlives the call.
             unsafe { tell(owner.user_data, line.level as i32, line.unix_ms, message) };
-        })
+        };
+        runtime.log_to(level, tell, PATIENCE)
     })
 }
 

@@ -54,9 +54,9 @@ impl tw_callbacks {
 
 /// On a callback thread `tw-cb-N`, always the same one; the default.
 pub const TW_DELIVERY_PINNED: i32 = 0;
-/// On the I/O thread `tw-io-N` itself, which saves a change of threads. For callbacks that never wait:
-/// they hold up every session of that thread. What is left when its runtime is shut down or freed comes
-/// on the thread that does so.
+/// On an I/O thread `tw-io-N`, which saves a change of threads. For callbacks that never wait: they hold
+/// up every session of that thread. When the runtime is shut down or freed, what is left comes on one of
+/// its threads or on the one that does so.
 pub const TW_DELIVERY_DIRECT: i32 = 1;
 
 /// Tells whoever waits that the callbacks of a session are over.

@@ -1,12 +1,14 @@
 //! What a session did and what it cost, in numbers.
 
+use std::mem::offset_of;
+
 use crate::error::{tw_error, tw_status};
 use crate::guard;
 use crate::handle;
 use crate::session::tw_session;
 
-/// What a session did so far. Times are in milliseconds; all numbers but those of what waits only
-/// grow. Begin with TW_COUNTS_INIT.
+/// What a session did so far. Times are in milliseconds; all numbers but those of what waits, of the
+/// last turn and of the last ping only grow. Begin with TW_COUNTS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct tw_counts {
@@ -28,7 +30,7 @@ pub struct tw_counts {
     pub frames_received: u64,
     /// Audio given to links to be sent.
     pub audio_sent_ms: u64,
-    /// Captured audio that was dropped because it could not be sent.
+    /// Captured audio that was dropped because it could not be sent, as TW_EVENT_UPLINK_GAP told.
     pub audio_dropped_ms: u64,
     /// Audio of answers that came.
     pub audio_received_ms: u64,
@@ -63,6 +65,10 @@ pub struct tw_counts {
     pub waiting_commands: u64,
 }
 
+impl handle::Grows for tw_counts {
+    const FIRST_SIZE: usize = offset_of!(Self, waiting_commands) + size_of::<u64>();
+}
+
 /// Tokens of a session so far, cancelled responses included. Begin with TW_USAGE_INIT.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +95,10 @@ pub struct tw_usage {
     pub context_tokens: u64,
     /// Tokens that the model can hold; 0 where the dialect does not say.
     pub context_limit_tokens: u64,
+}
+
+impl handle::Grows for tw_usage {
+    const FIRST_SIZE: usize = offset_of!(Self, context_limit_tokens) + size_of::<u64>();
 }
 
 /// What a session did so far. Also after its end.

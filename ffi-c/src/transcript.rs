@@ -1,6 +1,7 @@
 //! The conversation of a session, and written down.
 
 use std::ffi::c_char;
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use talkwire_core::engine::history::{Role, Segment};
@@ -61,6 +62,10 @@ pub struct tw_segment {
     pub heard_ms: i64,
     /// Of an answer that was cut, how much of its sound had been received; -1 for all else.
     pub received_ms: i64,
+}
+
+impl handle::Grows for tw_segment {
+    const FIRST_SIZE: usize = offset_of!(Self, received_ms) + size_of::<i64>();
 }
 
 impl Handle for tw_transcript {

@@ -41,7 +41,8 @@ typedef struct {
 #define NOTHING (~0u)
 
 /* Where what some functions write goes. */
-static char SCRATCH[] = "/tmp/talkwire-every-XXXXXX";
+#define SCRATCH_TEMPLATE "/tmp/talkwire-every-XXXXXX"
+static char SCRATCH[] = SCRATCH_TEMPLATE;
 
 /* What an output is before the call. */
 static char UNTOUCHED;
@@ -115,6 +116,7 @@ static inline void set_arguments(world *w, const char *text) {
 /* Every kind of object, made in a directory for what is written. */
 static inline world make_world(void) {
   world w = {0};
+  memcpy(SCRATCH, SCRATCH_TEMPLATE, sizeof SCRATCH);
   CHECK(mkdtemp(SCRATCH) != NULL && chdir(SCRATCH) == 0);
   w.local_server = serve(NULL);
   w.config = configure(w.local_server);

@@ -1028,7 +1028,7 @@ static const function FUNCTIONS[] = {
     {"tw_recorder_written_ms", VALUE, 0, 0, 0, call_tw_recorder_written_ms},
     {"tw_runtime_free", RELEASE, 0, 0, 0, call_tw_runtime_free},
     {"tw_runtime_new", DONE, 0, 0, ERR(ARGUMENT) | ERR(FORKED) | ERR(IO), call_tw_runtime_new},
-    {"tw_runtime_set_log", DONE, 0, 1, ERR(ARGUMENT) | ERR(FORKED) | ERR(IO) | ERR(TIMEOUT) | ERR(WOULD_DEADLOCK), call_tw_runtime_set_log},
+    {"tw_runtime_set_log", DONE, 0, 1, ERR(ARGUMENT) | ERR(CLOSED) | ERR(FORKED) | ERR(IO) | ERR(TIMEOUT) | ERR(WOULD_DEADLOCK), call_tw_runtime_set_log},
     {"tw_runtime_shutdown", DONE, 0, 1, ERR(ARGUMENT) | ERR(FORKED) | ERR(TIMEOUT) | ERR(WOULD_DEADLOCK), call_tw_runtime_shutdown},
     {"tw_session_answer_call", DONE, 1, 0, ERR(ARGUMENT) | ERR(CLOSED) | ERR(FORKED) | ERR(QUEUE_FULL), call_tw_session_answer_call},
     {"tw_session_append", DONE, 0, 0, ERR(ARGUMENT) | ERR(CLOSED) | ERR(FORKED) | ERR(QUEUE_FULL), call_tw_session_append},

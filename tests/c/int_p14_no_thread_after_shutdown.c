@@ -28,6 +28,11 @@ static void await_count(const char *prefix, int wanted) {
   while (count(prefix) != wanted) sched_yield();
 }
 
+static void on_line(void *data, int32_t level, uint64_t unix_ms, tw_str message) {
+  (void)data;
+  CHECK(level > TW_LOG_OFF && unix_ms > 0 && message.len > 0);
+}
+
 static void all(void) {
   enum { SESSIONS = 20 };
   tw_local_server *server = serve(NULL);
@@ -37,6 +42,8 @@ static void all(void) {
   tw_session *sessions[SESSIONS];
   await_count("tw-io", 1);
   OK(tw_runtime_new(2, 2, &runtime, &err));
+  OK(tw_runtime_set_log(runtime, TW_LOG_TRACE, on_line, NULL, NULL, &err));
+  await_count("tw-log", 1);
   for (int i = 0; i < SESSIONS; i++) {
     record_init(&records[i]);
     struct tw_callbacks callbacks = record_callbacks(&records[i]);
@@ -49,6 +56,8 @@ static void all(void) {
   OK(tw_runtime_shutdown(runtime, PATIENCE_MS, &err));
   await_count("tw-io", 1);
   await_count("tw-cb", 0);
+  await_count("tw-log", 0);
+  FAILS(TW_ERR_CLOSED, tw_runtime_set_log(runtime, TW_LOG_TRACE, on_line, NULL, NULL, &err));
   OK(tw_runtime_shutdown(runtime, PATIENCE_MS, &err));
   tw_runtime_free(runtime);
   for (int i = 0; i < SESSIONS; i++) {

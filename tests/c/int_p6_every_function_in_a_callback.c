@@ -17,7 +17,7 @@ static void call_everything(record *r, tw_session *session, const tw_event *even
   OK(tw_session_close(session, PATIENCE_MS, &err));
 }
 
-int main(void) {
+static void all(void) {
   world w = make_world();
   tw_local_server *server = serve(NULL);
   tw_config *config = configure(server);
@@ -37,5 +37,6 @@ int main(void) {
   record_check(&r, 1);
   tw_local_server_free(server);
   end_world(&w);
-  return 0;
 }
+
+IN_BOTH_DELIVERIES(all)

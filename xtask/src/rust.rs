@@ -102,6 +102,7 @@ fn nextest(plan: &Plan) -> Command {
         ])
         .args(["--status-level", "slow", "--final-status-level", last])
         .args(["--hide-progress-bar", "--color", "never"])
+        .args(["--profile", if plan.deep { "deep" } else { "default" }])
         .args(plan.filter.as_ref());
     plan.prepare(&mut cargo);
     cargo

@@ -42,7 +42,6 @@ impl Account {
         match input {
             Input::Text(..) | Input::Binary(..) => stats.frames_received += 1,
             Input::LinkUp(_) => stats.links += 1,
-            Input::UplinkDropped { ms } => stats.audio_dropped_ms += ms,
             _ => {}
         }
     }
@@ -95,6 +94,7 @@ fn told(stats: &mut Stats, event: &Event) {
         Some(Local::Rolled(_)) => stats.rollovers += 1,
         Some(Local::Lost(_)) => stats.losses += 1,
         Some(Local::Recovered(_)) => stats.recoveries += 1,
+        Some(Local::UplinkGap { dropped_ms }) => stats.audio_dropped_ms += dropped_ms,
         Some(Local::RoundTrip { ms }) => {
             stats.round_trips += 1;
             stats.round_trip_ms = *ms;
@@ -138,7 +138,7 @@ mod tests {
     fn frames_sound_and_answers_are_counted() {
         let (account, mut engine) = (Account::default(), engine());
         account.input(40, &Input::Text(LinkId(1), "{}".into()));
-        account.input(50, &Input::UplinkDropped { ms: 7 });
+        account.input(50, &Input::Timeout);
         let turn = |asked_ms, heard_ms| {
             let turn = Timeline {
                 last_sample_ms: Some(asked_ms),
@@ -153,6 +153,7 @@ mod tests {
             Effect::Send(LinkId(1), Frame::Ping),
             turn(100, 900),
             turn(1_000, 1_300),
+            Effect::Emit(Event::local(0, Local::UplinkGap { dropped_ms: 7 })),
             Effect::Emit(Event::local(0, Local::RoundTrip { ms: 12 })),
         ];
         account.effects(&mut engine, &effects);

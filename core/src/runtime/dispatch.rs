@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::mailbox::{Mailbox, Next};
-use super::quiet_signals;
+use super::{Alive, quiet_signals};
 use crate::error::{Error, Kind, Result};
 use crate::event::{End, Event};
 
@@ -35,9 +35,9 @@ pub enum Delivery {
     /// called on it too.
     #[default]
     Pinned,
-    /// On the I/O thread itself, which saves a change of threads. For handlers that never wait: they
-    /// hold up every session of that thread, pings included. What is left when the runtime goes is
-    /// told on the thread that stops it.
+    /// On an I/O thread, which saves a change of threads. For handlers that never wait: they hold up
+    /// every session of that thread, pings included. When the runtime goes, what is left is told on one
+    /// of its threads or on that which ends it.
     Direct,
 }
 
@@ -85,7 +85,11 @@ pub(super) struct Post {
 
 enum Lane {
     Thread(Sender<Task>),
-    Io(tokio::runtime::Handle),
+    Io {
+        runtime: tokio::runtime::Handle,
+        /// The runtime waits for the last delivery as it waits for sessions.
+        _alive: Alive,
+    },
 }
 
 /// A delivery on an I/O thread. Whoever drops it makes it: the task that it is for, or the runtime
@@ -162,10 +166,15 @@ impl Dispatch {
 /// Delivers on the I/O threads of a runtime.
 pub(super) fn attach_directly(
     io: &tokio::runtime::Handle,
+    alive: Alive,
     mailbox: &Arc<Mailbox>,
     handler: Box<dyn Handler>,
 ) -> Result<()> {
-    Post::attach(Lane::Io(io.clone()), mailbox, handler)
+    let lane = Lane::Io {
+        runtime: io.clone(),
+        _alive: alive,
+    };
+    Post::attach(lane, mailbox, handler)
 }
 
 fn work(receiver: &Receiver<Task>) {
@@ -202,28 +211,32 @@ impl Post {
         match &self.lane {
             // The lane lives as long as its thread, which ends when no post is left.
             Lane::Thread(lane) => drop(lane.send(Task::Deliver(post))),
-            Lane::Io(io) => {
+            Lane::Io { runtime, .. } => {
                 let errand = Errand(post);
-                drop(io.spawn(async move { drop(errand) }));
+                drop(runtime.spawn(async move { drop(errand) }));
             }
         }
     }
 
     fn deliver(&self) {
-        let mut events = Vec::with_capacity(BATCH);
-        self.mailbox.drain(&mut events, BATCH);
+        // Before anything is taken: of two threads that are in here, the second takes what comes later.
         let mut slot = self.handler.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(handler) = slot.as_mut() else { return };
+        let mut events = Vec::with_capacity(BATCH);
+        self.mailbox.drain(&mut events, BATCH);
         for event in &events {
             guarded(|| handler.on_event(event));
         }
         self.is_scheduled.store(false, Ordering::Release);
+        // Scheduling may deliver at once, and needs the handler for it.
         if events.len() == BATCH {
+            drop(slot);
             return self.schedule();
         }
         match self.mailbox.try_next() {
             Next::Event(event) => {
                 guarded(|| handler.on_event(&event));
+                drop(slot);
                 self.schedule();
             }
             Next::Empty => {}
@@ -240,10 +253,10 @@ impl Post {
 
 /// Runs user code: marked as a callback, and a panic of it stays here; then there is no result.
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
-    IN_CALLBACK.set(true);
+    let before = IN_CALLBACK.replace(true);
     // Nothing of ours is broken by a panic of theirs; the session goes on.
     let result = catch_unwind(AssertUnwindSafe(call));
-    IN_CALLBACK.set(false);
+    IN_CALLBACK.set(before);
     result.ok()
 }
 
@@ -317,12 +330,61 @@ mod tests {
             .expect("a thread");
         let handle = io.handle().clone();
         let (sender, seen) = unbounded();
-        let count = || Box::new(Count(sender.clone()));
-        attach_directly(&handle, &ended(3 * BATCH), count()).expect("attached");
+        let attach = |mailbox| {
+            let count = Box::new(Count(sender.clone()));
+            attach_directly(&handle, Alive::new(Arc::default()), &mailbox, count)
+        };
+        attach(ended(3 * BATCH)).expect("attached");
         let told: Vec<_> = seen.iter().take(3 * BATCH + 1).collect();
         assert_eq!(told.last(), Some(&"closed"));
         io.shutdown_timeout(Duration::from_secs(60));
-        attach_directly(&handle, &ended(3 * BATCH), count()).expect("attached");
+        attach(ended(3 * BATCH)).expect("attached");
         assert_eq!(seen.try_iter().count(), 3 * BATCH + 1, "before it returned");
+    }
+
+    struct Order(Sender<Option<String>>);
+
+    impl Handler for Order {
+        fn on_event(&mut self, event: &Event) {
+            let _ = self.0.send(event.item_id().map(str::to_owned));
+        }
+
+        fn on_closed(&mut self, _: &End) {
+            let _ = self.0.send(None);
+        }
+    }
+
+    #[test]
+    fn what_several_threads_deliver_directly_stays_in_order() {
+        const EVENTS: usize = 20_000;
+        let io = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .build()
+            .expect("threads");
+        let mailbox = Arc::new(Mailbox::new(Bounds {
+            topics: Topics::USUAL,
+            soft_bytes: 1 << 30,
+            hard_events: usize::MAX,
+        }));
+        let (sender, seen) = unbounded();
+        let alive = Alive::new(Arc::default());
+        attach_directly(io.handle(), alive, &mailbox, Box::new(Order(sender))).expect("attached");
+        for i in 0..EVENTS {
+            mailbox.push(Event::local(0, gap(i)));
+        }
+        mailbox.finish(End::new(Who::App, Kind::Closed, ""));
+        let told: Vec<_> = seen.iter().collect();
+        let wanted = (0..EVENTS).map(|i| Some(format!("item_{i}")));
+        assert!(told.into_iter().eq(wanted.chain([None])));
+    }
+
+    #[test]
+    fn a_callback_within_a_callback_does_not_end_it() {
+        guarded(|| {
+            guarded(|| ());
+            assert!(in_callback());
+        })
+        .expect("no panic");
+        assert!(!in_callback());
     }
 }

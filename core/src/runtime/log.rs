@@ -107,7 +107,11 @@ impl Drop for Log {
 
 /// The log of a runtime: who reads it, and under which subscriber sessions run.
 #[derive(Debug, Default)]
-pub(super) struct Logs(Mutex<State>);
+pub(super) struct Logs {
+    state: Mutex<State>,
+    /// Held by whoever changes the function: one after the other.
+    turn: Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -146,12 +150,15 @@ impl Logs {
         Ok(log)
     }
 
-    /// The same, to a function on a thread of its own, `tw-log`.
+    /// The same, to a function on a thread of its own, `tw-log`, instead of the one before.
     pub(super) fn open_to(
         &self,
         level: Level,
         mut tell: impl FnMut(&Record) + Send + 'static,
+        until: Instant,
     ) -> Result<()> {
+        let _turn = self.turn()?;
+        self.end(until)?;
         let log = self.open(level)?;
         let (life, alive) = bounded(0);
         let work = move || {
@@ -175,21 +182,38 @@ impl Logs {
         Ok(())
     }
 
-    /// Ends the log, and waits until its function has returned for the last time; false if it has not
-    /// by `until`, and then the thread is on its own.
-    pub(super) fn close(&self, until: Instant) -> bool {
+    /// Ends the log, and waits until its function has returned for the last time; fails if it has not
+    /// by `until`, and may be called again then.
+    pub(super) fn close(&self, until: Instant) -> Result<()> {
+        let _turn = self.turn()?;
+        self.end(until)
+    }
+
+    /// A function that changes the log would wait for itself.
+    fn turn(&self) -> Result<MutexGuard<'_, ()>> {
+        if in_callback() {
+            let message = "a log cannot be changed from a callback";
+            return Err(Error::new(Kind::WouldDeadlock, message));
+        }
+        Ok(self.turn.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn end(&self, until: Instant) -> Result<()> {
         let mut state = self.lock();
         if let Some((desk, _)) = &state.desk {
             desk.close();
         }
         let Some(thread) = state.thread.take() else {
-            return true;
+            return Ok(());
         };
         drop(state);
         if thread.alive.recv_deadline(until) == Err(RecvTimeoutError::Timeout) {
-            return false;
+            self.lock().thread = Some(thread);
+            let message = "the function that gets the log did not return in time";
+            return Err(Error::new(Kind::Timeout, message));
         }
-        thread.handle.join().is_ok()
+        let _ = thread.handle.join();
+        Ok(())
     }
 
     /// What a session of this runtime is to run under; nothing when nobody has asked for the log.
@@ -198,7 +222,7 @@ impl Logs {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -348,7 +372,8 @@ impl Subscriber for Collector {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        let message = line.message + &line.fields;
+        // Names come from servers: none of them may begin a line of its own.
+        let message = (line.message + &line.fields).replace(char::is_control, " ");
         self.0.write(level(*event.metadata().level()), message);
     }
 
@@ -446,12 +471,46 @@ mod tests {
         let logs = Logs::default();
         let (sender, told) = mpsc::channel();
         let tell = move |line: &Record| sender.send(line.message.clone()).expect("a reader");
-        logs.open_to(Level::Debug, tell).expect("free");
+        let soon = || Instant::now() + Duration::from_secs(60);
+        logs.open_to(Level::Debug, tell, soon()).expect("free");
         said(&logs, Level::Debug);
         said(&logs, Level::Warn);
-        assert!(logs.close(Instant::now() + Duration::from_secs(60)));
+        logs.close(soon()).expect("in time");
         let told: Vec<_> = told.iter().collect();
         assert_eq!(told, ["seen id=x", "lost session=1"]);
         assert!(logs.open(Level::Debug).is_ok());
+    }
+
+    #[test]
+    fn a_function_that_does_not_return_is_waited_for_again() {
+        let logs = Logs::default();
+        let (go_on, held) = mpsc::channel::<()>();
+        let (holds, is_held) = mpsc::channel();
+        let tell = move |_: &Record| {
+            holds.send(()).expect("a test");
+            held.recv().expect("a test");
+        };
+        let soon = || Instant::now() + Duration::from_secs(60);
+        logs.open_to(Level::Debug, tell, soon()).expect("free");
+        said(&logs, Level::Warn);
+        is_held.recv().expect("called");
+        for _ in 0..2 {
+            let error = logs.close(Instant::now()).expect_err("it runs");
+            assert_eq!(error.kind(), Kind::Timeout);
+        }
+        assert!(logs.open_to(Level::Debug, |_| (), Instant::now()).is_err());
+        go_on.send(()).expect("it waits");
+        logs.close(soon()).expect("in time");
+    }
+
+    #[test]
+    fn a_name_of_a_server_begins_no_line_of_its_own() {
+        let logs = Logs::default();
+        let log = logs.open(Level::Warn).expect("free");
+        let subscriber = logs.subscriber().expect("asked for");
+        tracing::dispatcher::with_default(&subscriber, || {
+            tracing::warn!(target: TARGET, id = "x\ny\0", "seen\r\nforged");
+        });
+        assert_eq!(log.drain()[0].message, "seen  forged id=x y ");
     }
 }

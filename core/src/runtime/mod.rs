@@ -159,9 +159,7 @@ impl Runtime {
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         check_not_forked()?;
-        if self.0.sessions.closing.load(Ordering::Acquire) {
-            return Err(Error::new(Kind::Closed, "the runtime is shut down"));
-        }
+        self.check_open()?;
         let alive = Alive::new(self.0.sessions.clone());
         let task = async move {
             task.await;
@@ -187,29 +185,37 @@ impl Runtime {
     /// has one.
     pub fn log(&self, level: Level) -> Result<Log> {
         check_not_forked()?;
+        self.check_open()?;
         self.0.logs.open(level)
     }
 
-    /// The same, to a function on a thread of its own, `tw-log`, until [`Runtime::close_log`] or the
-    /// end of the runtime. A slow one loses the oldest lines, which is told, and holds up nobody.
-    pub fn log_to(&self, level: Level, tell: impl FnMut(&Record) + Send + 'static) -> Result<()> {
+    /// The same, to a function on a thread of its own, `tw-log`, instead of the one before, until
+    /// [`Runtime::close_log`] or the end of the runtime. A slow one loses the oldest lines, which is
+    /// told, and holds up nobody. Blocks while the function before runs, at most `within`; fails in a
+    /// callback.
+    pub fn log_to(
+        &self,
+        level: Level,
+        tell: impl FnMut(&Record) + Send + 'static,
+        within: Duration,
+    ) -> Result<()> {
         check_not_forked()?;
-        self.0.logs.open_to(level, tell)
+        self.check_open()?;
+        self.0.logs.open_to(level, tell, Instant::now() + within)
     }
 
-    /// Ends the log. When it returns, nothing is told any more. Blocks while the function runs, at
-    /// most `within`; fails in a callback.
+    /// Ends the log. When it has returned `Ok`, nothing is told any more. Blocks while the function
+    /// runs, at most `within`; fails in a callback.
     pub fn close_log(&self, within: Duration) -> Result<()> {
         check_not_forked()?;
-        if dispatch::in_callback() {
-            let message = "a log cannot be closed from a callback";
-            return Err(Error::new(Kind::WouldDeadlock, message));
+        self.0.logs.close(Instant::now() + within)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.0.sessions.closing.load(Ordering::Acquire) {
+            true => Err(Error::new(Kind::Closed, "the runtime is shut down")),
+            false => Ok(()),
         }
-        if self.0.logs.close(Instant::now() + within) {
-            return Ok(());
-        }
-        let message = "the function that gets the log did not return in time";
-        Err(Error::new(Kind::Timeout, message))
     }
 
     pub(crate) fn attach(
@@ -220,7 +226,8 @@ impl Runtime {
     ) -> Result<()> {
         check_not_forked()?;
         if delivery == Delivery::Direct {
-            return dispatch::attach_directly(&self.0.handle, mailbox, handler);
+            let alive = Alive::new(self.0.sessions.clone());
+            return dispatch::attach_directly(&self.0.handle, alive, mailbox, handler);
         }
         if self.0.dispatch.get().is_none() {
             let dispatch = Dispatch::new(self.0.callback_threads)?;
@@ -287,7 +294,7 @@ impl Runtime {
             Some(dispatch) => dispatch.stop(until),
             None => true,
         };
-        let is_quiet = self.0.logs.close(until) && is_quiet;
+        let is_quiet = self.0.logs.close(until).is_ok() && is_quiet;
         match left {
             0 if is_quiet => Ok(()),
             0 => Err(Error::new(

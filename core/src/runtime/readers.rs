@@ -1,7 +1,7 @@
 //! Whoever reads what a session tells: the application by its own mailbox, and subscriptions by
 //! theirs. Each has its own bounds; what a slow one misses, the others get.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,6 +20,8 @@ pub(crate) struct Readers {
     /// Topics of all of them together: what nobody wants is not even made.
     wanted: AtomicU8,
     opened: Instant,
+    /// Errors that were told beside what the engine tells.
+    faults: AtomicU64,
 }
 
 /// Those of subscriptions.
@@ -39,6 +41,7 @@ impl Readers {
             list: Mutex::default(),
             wanted: AtomicU8::new(own.topics.bits()),
             opened: Instant::now(),
+            faults: AtomicU64::new(0),
         }
     }
 
@@ -77,8 +80,13 @@ impl Readers {
     /// already, and so is the end.
     pub(crate) fn tell(&self, error: Error) {
         if !matches!(error.kind(), Kind::Server | Kind::Closed) {
+            self.faults.fetch_add(1, Ordering::Relaxed);
             self.push(Event::fault(self.at_ms(), error, None));
         }
+    }
+
+    pub(crate) fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
     }
 
     /// The session is over, for all of them: who is told by its own reader finds the others ended.

@@ -57,7 +57,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a session did. Times are in milliseconds; all numbers but those of what waits only grow."""
+    """What a session did. Times are in milliseconds; all numbers but those of what waits, of the last
+    turn and of the last ping only grow."""
 
     age_ms: int
     """How long the session has been open, until its last step."""
@@ -76,7 +77,7 @@ class Stats:
     audio_sent_ms: int
     """Audio given to links to be sent."""
     audio_dropped_ms: int
-    """Captured audio that was dropped because it could not be sent."""
+    """Captured audio that was dropped because it could not be sent, as ``uplink.gap`` told."""
     audio_received_ms: int
     """Audio of answers that came."""
     barge_ins: int

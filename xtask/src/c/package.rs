@@ -46,15 +46,14 @@ pub(crate) fn package(plan: &Plan) -> Done<Outcome> {
 /// Libraries that a program may bring along, and that the static library must not get in the way of.
 const NEIGHBOURS: [&str; 3] = ["sqlite3", "zlib", "openssl"];
 /// The same as archives, each before what it needs.
-const NEIGHBOUR_ARCHIVES: [&str; 7] = [
+const NEIGHBOUR_ARCHIVES: [&str; 4] = [
     "-l:libsqlite3.a",
     "-l:libssl.a",
     "-l:libcrypto.a",
     "-l:libz.a",
-    "-lm",
-    "-ldl",
-    "-lpthread",
 ];
+/// What they need besides, which differs between distributions, is said by theirs.
+const NEEDED_BY_NEIGHBOURS: [&str; 2] = ["sqlite3", "libcrypto"];
 
 /// A program with another SQLite, zlib and OpenSSL, shared and static, on either side of ours.
 fn neighbours(plan: &Plan, outcome: &mut Outcome) -> Done {
@@ -64,7 +63,10 @@ fn neighbours(plan: &Plan, outcome: &mut Outcome) -> Done {
         outcome.skip("neighbours", reason);
         return Ok(());
     };
-    let archives = NEIGHBOUR_ARCHIVES.map(str::to_owned).to_vec();
+    let mut archives = NEIGHBOUR_ARCHIVES.map(str::to_owned).to_vec();
+    let needed = pkg_config_of(&NEEDED_BY_NEIGHBOURS, &["--static", "--libs"])?;
+    let is_theirs = |flag: &String| ["-lsqlite3", "-lcrypto", "-lz"].contains(&flag.as_str());
+    archives.extend(needed.into_iter().flatten().filter(|flag| !is_theirs(flag)));
     let (shared, ours) = (shared_flags()?, static_flags()?);
     let ways = [
         ("shared", [&shared, &theirs]),
