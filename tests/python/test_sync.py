@@ -258,6 +258,20 @@ def test_a_credential_comes_from_a_function_in_a_thread() -> None:
                 pass
 
 
+def test_connections_of_one_manager_have_desks_of_their_own() -> None:
+    asked: list[threading.Thread] = []
+
+    def key() -> str:
+        asked.append(threading.current_thread())
+        return "right"
+
+    with LocalServer(api_key="right") as server:
+        manager = sync.connect(server.url, api_key=key, session=TEXT)
+        with manager.enter(), manager.enter():
+            # Both threads live: had they one descriptor, either would answer for both.
+            assert len(set(asked)) == 2
+
+
 def test_a_call_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "call.wav"
     pcm = {"type": "audio/pcm", "rate": 8_000}
