@@ -124,6 +124,57 @@ def test_leaving_early_cancels_the_response() -> None:
     run(main())
 
 
+class FullAtFirst:
+    """A session whose queue is full when it is first given an event."""
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        self._is_full = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._native, name)
+
+    def send_json(self, text: str) -> None:
+        if self._is_full:
+            self._is_full = False
+            raise talkwire.QueueFullError("full")
+        self._native.send_json(text)
+
+
+@pytest.mark.parametrize("is_entered", [True, False])
+def test_a_cancel_waits_while_the_queue_is_full(is_entered: bool) -> None:
+    async def script(server: Told) -> None:
+        await wish(server)
+        asked.set()
+        if not is_entered:
+            await given_up.wait()
+        await server.say(created("r1"))
+        cancel = await server.hear()
+        assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "r1")
+        await server.say(done("r1", "cancelled"))
+
+    asked, given_up = asyncio.Event(), asyncio.Event()
+
+    async def main() -> None:
+        async with told(script) as url, talkwire.connect(url) as connection:
+            connection._native = FullAtFirst(connection._native)  # type: ignore[assignment]
+            if is_entered:
+                async with connection.stream_response():
+                    pass
+            else:
+                asking = asyncio.ensure_future(connection.stream_response().__aenter__())
+                await asked.wait()
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                given_up.set()
+            # Sooner than an answer that does not come is cancelled anyway.
+            async with asyncio.timeout(10):
+                await until(connection, "response.done")
+
+    run(main())
+
+
 def test_a_response_that_was_read_to_its_end_is_not_cancelled() -> None:
     async def main() -> None:
         async with LocalServer(journal=True) as server:

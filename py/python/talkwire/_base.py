@@ -103,9 +103,6 @@ class ConnectionBase:
         with self._or_end():
             return self._native.subscribe(as_json({"topics": topics, **given}))
 
-    def _cancel(self, response_id: str) -> None:
-        self._native.send_json(as_json({"type": "response.cancel", "response_id": response_id}))
-
     def __del__(self) -> None:
         native = getattr(self, "_native", None)
         if native is None or _process.is_forked(self._born):

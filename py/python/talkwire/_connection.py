@@ -143,9 +143,13 @@ class Connection(ConnectionBase):
         return waiting[0].told() or ""
 
     async def _withdraw(self, waiting: _native.Waiting) -> None:
-        with contextlib.suppress(RealtimeError):
+        try:
             await until(waiting)
-            self._cancel(waiting.told() or "")
+        except RealtimeError:
+            # It was refused.
+            return
+        with contextlib.suppress(ConnectionClosed):
+            await self.response.cancel(response_id=waiting.told() or "")
 
     # ---- tools and turns --------------------------------------------------------------------------
 
