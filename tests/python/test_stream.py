@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import talkwire
-from helpers import DEEP, ONE_LINK, Told, run, say_text, told, until
+from helpers import DEEP, ONE_LINK, Between, Told, run, say_text, told, until
 from talkwire.testing import LocalServer
 
 PATIENCE_S = 30
@@ -124,23 +124,6 @@ def test_leaving_early_cancels_the_response() -> None:
     run(main())
 
 
-class FullAtFirst:
-    """A session whose queue is full when it is first given an event."""
-
-    def __init__(self, native: Any) -> None:
-        self._native = native
-        self._is_full = True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._native, name)
-
-    def send_json(self, text: str) -> None:
-        if self._is_full:
-            self._is_full = False
-            raise talkwire.QueueFullError("full")
-        self._native.send_json(text)
-
-
 @pytest.mark.parametrize("is_entered", [True, False])
 def test_a_cancel_waits_while_the_queue_is_full(is_entered: bool) -> None:
     async def script(server: Told) -> None:
@@ -157,7 +140,16 @@ def test_a_cancel_waits_while_the_queue_is_full(is_entered: bool) -> None:
 
     async def main() -> None:
         async with told(script) as url, talkwire.connect(url) as connection:
-            connection._native = FullAtFirst(connection._native)  # type: ignore[assignment]
+            native, is_full = connection._native, True
+
+            def send(text: str) -> None:
+                nonlocal is_full
+                if is_full:
+                    is_full = False
+                    raise talkwire.QueueFullError("full")
+                native.send_json(text)
+
+            connection._native = Between(native, send_json=send)  # type: ignore[assignment]
             if is_entered:
                 async with connection.stream_response():
                     pass
