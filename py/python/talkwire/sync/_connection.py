@@ -132,7 +132,8 @@ class Connection(ConnectionBase):
         except BaseException:
             # Ctrl-C: nobody will read it, and it is taken back when it begins.
             arguments = (self._native, waiting[0])
-            threading.Thread(target=_withdraw, args=arguments, daemon=True).start()
+            name = "talkwire-withdraw"
+            threading.Thread(target=_withdraw, args=arguments, name=name, daemon=True).start()
             raise
         return waiting[0].told() or ""
 
