@@ -120,9 +120,13 @@ def test_a_close_that_is_cancelled_after_the_end_lets_go_of_the_loop(tmp_path: P
     async def main() -> None:
         async with asyncio.timeout(PATIENCE_S), LocalServer() as server:
             connection = await talkwire.connect(server.url).enter()
-            connection._native = Between(  # type: ignore[assignment]
-                connection._native, record=lambda *_: go_on.wait()
-            )
+
+            def record(file: Path, options: str) -> Any:
+                go_on.wait()
+                raise talkwire.FileError("no such folder")
+
+            native = connection._native
+            connection._native = Between(native, record=record)  # type: ignore[assignment]
             recording = asyncio.create_task(connection.record(tmp_path / "call.wav"))
             await asyncio.sleep(0)
             closing = asyncio.create_task(connection.close())
@@ -132,11 +136,9 @@ def test_a_close_that_is_cancelled_after_the_end_lets_go_of_the_loop(tmp_path: P
             with pytest.raises(asyncio.CancelledError):
                 await closing
             assert not connection._is_watched
-            recording.cancel()
             go_on.set()
-            connection._recorder = None
-            await asyncio.wait(connection._recordings)
-            connection._recorder = None
+            with pytest.raises(talkwire.FileError):
+                await recording
             await connection.close()
 
     run(main())
