@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::audio::format::Format;
 use crate::audio::port::{self, Media};
 use crate::call::{Call, CallOptions};
 use crate::dialect::Dialect;
@@ -351,6 +352,12 @@ impl Session {
             audio: audio.into(),
         };
         self.put(Command::Send(ClientEvent::Append(append)), None)
+    }
+
+    /// The format of what can be appended, as the server acknowledged it last.
+    #[doc(hidden)]
+    pub fn input_format(&self) -> Option<Format> {
+        self.0.account.input_format()
     }
 
     /// Changes settings: absent keys keep their values, null clears.

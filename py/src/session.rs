@@ -22,7 +22,7 @@ use talkwire_core::{Error, Kind, Result, SubscriptionOptions};
 
 use crate::alive::Alive;
 use crate::call::{Call, pcm16};
-use crate::error::OrRaise;
+use crate::error::{OrRaise, raised};
 use crate::reader::{Reader, Source};
 use crate::recorder::Recorder;
 use crate::subscription::Subscription;
@@ -69,6 +69,10 @@ impl Session {
 
     /// Queues audio given as samples from -1 to 1.
     fn append_float(&self, py: Python<'_>, audio: PyBuffer<f32>) -> PyResult<()> {
+        let format = self.0.input_format();
+        if format.is_some_and(|format| format.sample_bytes() != 2) {
+            return Err(raised(py, &Error::from(Kind::Argument)));
+        }
         self.0.append(pcm16(py, &audio)?).or_raise(py)
     }
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 
 import pytest
 from talkwire import _native
+
+_PATIENCE_S = 5
 
 
 @pytest.fixture(autouse=True)
@@ -19,4 +22,8 @@ def _no_native_object_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if _native.alive() > before:
         # Tracebacks of what was caught hold frames in cycles.
         gc.collect()
+    # Threads that serve tools and credentials end by themselves, and let go of what they hold then.
+    for thread in threading.enumerate():
+        if _native.alive() > before and thread.name.startswith("talkwire-"):
+            thread.join(_PATIENCE_S)
     assert _native.alive() <= before, f"{_native.alive() - before} native objects are left"

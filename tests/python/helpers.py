@@ -53,6 +53,17 @@ def program(*command: str | Path, **environment: str) -> Iterator[subprocess.Pop
             process.kill()
 
 
+class Between:
+    """A native object some of whose calls are those of the test."""
+
+    def __init__(self, native: Any, **calls: Callable[..., Any]) -> None:
+        self._native = native
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        return self._calls.get(name) or getattr(self._native, name)
+
+
 class Told:
     """The server's side of one session."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import array
 import asyncio
+import gc
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 import talkwire
@@ -249,3 +250,108 @@ def test_without_a_loop_a_brain_has_a_thread_of_its_own() -> None:
                 assert "".join(stream.text) == "hi"
     assert threads == ["talkwire-brain"]
     assert "talkwire-brain" not in {thread.name for thread in threading.enumerate()}
+
+
+def said_in_thread(server: LocalServer, text: str) -> str:
+    with sync.connect(server.url, session=TEXT) as connection:
+        item = {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": text}],
+        }
+        connection.conversation.item.create(item=item)
+        with connection.stream_response() as stream:
+            return "".join(stream.text)
+
+
+def brain_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "talkwire-brain"]
+
+
+@pytest.mark.parametrize("way", ["stopped", "not started", "forgotten"])
+def test_a_loop_is_touched_by_its_own_thread_only(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[threading.Thread] = []
+
+    async def brain(turn: Turn) -> str:
+        return ""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        remove = loop.remove_reader
+
+        def remove_reader(fd: int) -> bool:
+            removed.append(threading.current_thread())
+            return remove(fd)
+
+        monkeypatch.setattr(loop, "remove_reader", remove_reader)
+        if way == "not started":
+            with pytest.raises(talkwire.ConfigError):
+                async with LocalServer(brain=brain, profile="of nobody"):
+                    pass
+            return
+        server = LocalServer(brain=brain).start()
+        if way == "stopped":
+            await asyncio.to_thread(server.stop)
+            return
+        held = [server]
+        del server
+        with pytest.warns(ResourceWarning, match="unstopped"):
+            await asyncio.to_thread(held.clear)
+
+    run(main())
+    assert removed == [threading.main_thread()]
+
+
+def test_a_brain_in_a_thread_goes_with_a_server_that_is_forgotten() -> None:
+    async def brain(turn: Turn) -> str:
+        return turn.text
+
+    server = LocalServer(brain=brain).start()
+    (thread,) = brain_threads()
+    with pytest.warns(ResourceWarning, match="unstopped"):
+        del server
+        gc.collect()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
+def test_a_brain_that_blocks_does_not_hold_up_a_stop() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    async def brain(turn: Turn) -> AsyncGenerator[Piece]:
+        yield "I "
+        begun.set()
+        over.wait()
+
+    server = LocalServer(brain=brain).start()
+    with sync.connect(server.url, session=TEXT) as connection:
+        connection.response.create()
+        assert begun.wait(PATIENCE_S)
+    (thread,) = brain_threads()
+    server.stop()
+    assert thread.is_alive()
+    over.set()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
+def test_generators_that_a_brain_has_left_clean_up_when_its_thread_ends() -> None:
+    held: list[AsyncIterator[str]] = []
+    cleaned = threading.Event()
+
+    async def words() -> AsyncGenerator[str]:
+        try:
+            yield "hello"
+        finally:
+            await asyncio.sleep(0)
+            cleaned.set()
+
+    async def brain(turn: Turn) -> str:
+        held.append(words())
+        return await anext(held[0])
+
+    with LocalServer(brain=brain) as server:
+        assert said_in_thread(server, "hi") == "hello"
+    assert cleaned.is_set()

@@ -187,6 +187,22 @@ def test_audio_that_is_no_16_bit_samples_is_a_type_error(audio: array.array[floa
     run(main())
 
 
+def test_float_samples_are_refused_where_the_format_is_another() -> None:
+    tone = array.array("f", [0.0] * 800)
+
+    async def main() -> None:
+        law = {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+        async with (
+            LocalServer(profile="openai") as server,
+            talkwire.connect(server.url, dialect="openai", session=law) as connection,
+        ):
+            with pytest.raises(talkwire.ArgumentError):
+                await connection.input_audio_buffer.append(audio=tone)
+            await connection.input_audio_buffer.append(audio=bytes(800))
+
+    run(main())
+
+
 def test_the_end_of_ours_ends_the_iteration_and_later_calls_say_so() -> None:
     async def main() -> None:
         async with told(idle) as url:

@@ -53,6 +53,28 @@ def test_a_credential_is_asked_for_before_each_dial(is_coroutine: bool) -> None:
     assert all((t is threading.main_thread()) == is_coroutine for t in threads)
 
 
+def test_connections_of_one_manager_are_asked_apart() -> None:
+    keys = 0
+
+    async def key() -> str:
+        nonlocal keys
+        keys += 1
+        return KEY
+
+    async def main() -> None:
+        with LocalServer(script=CUT, api_key=KEY) as server:
+            manager = talkwire.connect(server.url, api_key=key, session=TEXT)
+            async with asyncio.timeout(PATIENCE_S):
+                first, second = await manager.enter(), await manager.enter()
+                await first.close()
+                await say_text(second, "good day")
+                await until(second, "session.recovered")
+                await second.close()
+
+    run(main())
+    assert keys == 3
+
+
 def test_why_there_is_no_credential_is_why_there_is_no_connection() -> None:
     async def fails_with(error: Exception) -> talkwire.RealtimeError:
         async def key() -> str:

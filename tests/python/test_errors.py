@@ -149,6 +149,14 @@ async def main():
                         code = 1
                     except talkwire.ForkedProcessError:
                         pass
+                looks = ["history", "usage", "stats", "capabilities", "transcript", "flight_record"]
+                for look in looks:
+                    try:
+                        value = getattr(connection, look)
+                        callable(value) and value()
+                        code = 1
+                    except talkwire.ForkedProcessError:
+                        pass
                 del connection
                 os._exit(code)
             _, status = await asyncio.to_thread(os.waitpid, child, 0)

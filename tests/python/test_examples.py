@@ -40,10 +40,10 @@ def ran(name: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("profile", ["yandex", "openai"])
-def test_every_example_runs_against_a_given_server(profile: str) -> None:
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_every_example_runs_against_a_given_server(name: str, profile: str) -> None:
     with LocalServer(profile=profile) as server:
-        for example in EXAMPLES.glob("*.py"):
-            assert ran(example.name, "--url", server.url)
+        assert ran(name, "--url", server.url)
 
 
 def test_a_text_chat_shows_each_answer() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import array
 import asyncio
 import json
+import threading
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 import talkwire
-from helpers import run
+from helpers import Between, run
 from talkwire.testing import LocalServer
 
 PCM_8K = {"type": "audio/pcm", "rate": 8_000}
@@ -79,5 +81,64 @@ def test_a_conversation_is_written_down_in_three_forms() -> None:
                 assert "customer: a -> b\n" in connection.transcript("srt")
                 with pytest.raises(talkwire.ArgumentError):
                     connection.transcript("doc")  # type: ignore[arg-type]
+
+    run(main())
+
+
+def test_a_close_waits_for_a_recording_whose_beginning_was_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE_S), LocalServer() as server:
+            connection = await talkwire.connect(server.url).enter()
+            native = connection._native
+
+            def record(file: Path, options: str) -> Any:
+                recorder = native.record(file, options)
+                begun.set()
+                go_on.wait()
+                return recorder
+
+            connection._native = Between(native, record=record)  # type: ignore[assignment]
+            recording = asyncio.create_task(connection.record(path))
+            await asyncio.to_thread(begun.wait)
+            recording.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await recording
+            go_on.set()
+            await connection.close()
+            assert connection._recorder is not None
+
+    run(main())
+    assert json.loads(path.with_suffix(".json").read_text())["end"]["expected"]
+
+
+def test_a_close_that_is_cancelled_after_the_end_lets_go_of_the_loop(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE_S), LocalServer() as server:
+            connection = await talkwire.connect(server.url).enter()
+
+            def record(file: Path, options: str) -> Any:
+                go_on.wait()
+                raise talkwire.FileError("no such folder")
+
+            native = connection._native
+            connection._native = Between(native, record=record)  # type: ignore[assignment]
+            recording = asyncio.create_task(connection.record(tmp_path / "call.wav"))
+            await asyncio.sleep(0)
+            closing = asyncio.create_task(connection.close())
+            while connection.end is None or connection._reader._fd is not None:
+                await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            assert not connection._is_watched
+            go_on.set()
+            with pytest.raises(talkwire.FileError):
+                await recording
+            await connection.close()
 
     run(main())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import talkwire
-from helpers import DEEP, ONE_LINK, Told, run, say_text, told, until
+from helpers import DEEP, ONE_LINK, Between, Told, run, say_text, told, until
 from talkwire.testing import LocalServer
 
 PATIENCE_S = 30
@@ -120,6 +120,49 @@ def test_leaving_early_cancels_the_response() -> None:
             last = (await until(connection, "response.done"))[-1]
             assert last.response.status == "cancelled"
             assert (cancelled["type"], cancelled["response_id"]) == ("response.cancel", "r1")
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_entered", [True, False])
+def test_a_cancel_waits_while_the_queue_is_full(is_entered: bool) -> None:
+    async def script(server: Told) -> None:
+        await wish(server)
+        asked.set()
+        if not is_entered:
+            await given_up.wait()
+        await server.say(created("r1"))
+        cancel = await server.hear()
+        assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "r1")
+        await server.say(done("r1", "cancelled"))
+
+    asked, given_up = asyncio.Event(), asyncio.Event()
+
+    async def main() -> None:
+        async with told(script) as url, talkwire.connect(url) as connection:
+            native, is_full = connection._native, True
+
+            def send(text: str) -> None:
+                nonlocal is_full
+                if is_full:
+                    is_full = False
+                    raise talkwire.QueueFullError("full")
+                native.send_json(text)
+
+            connection._native = Between(native, send_json=send)  # type: ignore[assignment]
+            if is_entered:
+                async with connection.stream_response():
+                    pass
+            else:
+                asking = asyncio.ensure_future(connection.stream_response().__aenter__())
+                await asked.wait()
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                given_up.set()
+            # Sooner than an answer that does not come is cancelled anyway.
+            async with asyncio.timeout(10):
+                await until(connection, "response.done")
 
     run(main())
 

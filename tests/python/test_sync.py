@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 import talkwire
-from helpers import program
+from helpers import Between, program
 from talkwire import sync
+from talkwire.sync import _connection as faces
 from talkwire.testing import LocalServer
 
 TEXT = {"type": "realtime", "output_modalities": ["text"]}
@@ -258,6 +259,20 @@ def test_a_credential_comes_from_a_function_in_a_thread() -> None:
                 pass
 
 
+def test_connections_of_one_manager_have_desks_of_their_own() -> None:
+    asked: list[threading.Thread] = []
+
+    def key() -> str:
+        asked.append(threading.current_thread())
+        return "right"
+
+    with LocalServer(api_key="right") as server:
+        manager = sync.connect(server.url, api_key=key, session=TEXT)
+        with manager.enter(), manager.enter():
+            # Both threads live: had they one descriptor, either would answer for both.
+            assert len(set(asked)) == 2
+
+
 def test_a_call_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "call.wav"
     pcm = {"type": "audio/pcm", "rate": 8_000}
@@ -270,6 +285,62 @@ def test_a_call_is_recorded(tmp_path: Path) -> None:
         recorder.finished()
     with wave.open(str(path)) as file:
         assert file.getframerate() == 8_000
+
+
+def test_a_tool_is_there_before_the_model_is_told_of_it() -> None:
+    with LocalServer() as server, sync.connect(server.url, session=TEXT) as connection:
+        native, tools = connection._native, connection._tools
+
+        def register(tool: str) -> None:
+            assert "weather" in tools._functions
+            if "forecast" in tool:
+                raise talkwire.ArgumentError("not that one")
+            native.register_tool(tool)
+
+        tools._native = Between(native, register_tool=register)  # type: ignore[assignment]
+        connection.tool(lambda city: "", name="weather")
+        with pytest.raises(talkwire.ArgumentError):
+            connection.tool(lambda city: "", name="forecast")
+        assert set(tools._functions) == {"weather"}
+
+
+def test_a_handler_of_a_signal_may_close_in_the_middle_of_a_read() -> None:
+    with LocalServer() as server, sync.connect(server.url, session=TEXT) as connection:
+        reader = connection._reader
+        native = reader._native
+
+        def drain(*arguments: Any) -> list[Any]:
+            # What a handler does, in the same thread.
+            reader._native = native
+            connection.close()
+            return native.drain(*arguments)
+
+        reader._native = Between(native, drain=drain)  # type: ignore[assignment]
+        assert [event.type for event in connection][:1] == ["session.created"]
+        assert connection.end is not None and connection.end.expected
+
+
+def test_a_wish_that_ctrl_c_gives_up_is_taken_back_when_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold = {"when": {"sent": "response.output_text.delta"}, "do": {"delay": 600_000}}
+    wait, waits = faces.until, 0
+
+    def until_ctrl_c(*arguments: Any) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 1:
+            raise KeyboardInterrupt
+        wait(*arguments)
+
+    with LocalServer(faults=[hold]) as server:
+        with sync.connect(server.url, session=TEXT) as connection:
+            connection.conversation.item.create(item=user("hello"))
+            monkeypatch.setattr(faces, "until", until_ctrl_c)
+            with pytest.raises(KeyboardInterrupt), connection.stream_response():
+                pass
+            done = until(connection, "response.done")[-1]
+            assert done.response.status == "cancelled"
 
 
 def test_an_unclosed_connection_is_told_of_and_ends() -> None:

@@ -22,7 +22,18 @@ INSTALLED = Path(talkwire.__file__).parents[1]
 # Python that others read: it is looked at by the same rules.
 PYTHON = ["py", "tests/python", "tests/e2e", "examples/python"]
 
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="pyright needs node")
+
+@pytest.fixture(scope="module")
+def node() -> None:
+    """Pyright is a program of node, which its package installs with npm when it is first run."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"pyright needs {program}")
+    command = [sys.executable, "-m", "pyright", "--version"]
+    try:
+        subprocess.run(command, capture_output=True, timeout=240, check=True)
+    except subprocess.SubprocessError:
+        pytest.skip("npm could not install pyright")
 
 
 def ran(*command: str | Path, code: int | None = 0) -> str:
@@ -78,15 +89,16 @@ def test_mypy_finds_every_mistake_and_nothing_else() -> None:
     assert {int(number) for number in told} == marked(wrong)
 
 
-@needs_node
-@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("node")
+@pytest.mark.timeout(600)
 def test_pyright_is_content_with_the_package_and_finds_every_mistake(tmp_path: Path) -> None:
     assert pyright(tmp_path, INSTALLED / "talkwire", TYPED / "right.py") == []
     wrong = TYPED / "wrong.py"
     assert {line for _, line, _ in pyright(tmp_path, wrong)} == marked(wrong)
 
 
-@needs_node
+@pytest.mark.usefixtures("node")
+@pytest.mark.timeout(600)
 def test_all_that_is_public_has_a_type() -> None:
     told = ran("pyright", "--verifytypes", "talkwire", "--ignoreexternal", code=None)
     assert "Type completeness score: 100%" in told, told

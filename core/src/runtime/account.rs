@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::audio::format::Format;
 use crate::engine::Engine;
 use crate::engine::history::Segment;
 use crate::engine::io::{Effect, Frame, Input};
@@ -20,6 +21,8 @@ struct State {
     history: Vec<Arc<Segment>>,
     usage: Usage,
     stats: Stats,
+    /// Of what can be appended; none before the server has told its settings.
+    input_format: Option<Format>,
 }
 
 impl Account {
@@ -33,6 +36,10 @@ impl Account {
 
     pub(crate) fn stats(&self) -> Stats {
         self.lock().stats
+    }
+
+    pub(crate) fn input_format(&self) -> Option<Format> {
+        self.lock().input_format
     }
 
     /// Counts what goes into the engine.
@@ -53,6 +60,7 @@ impl Account {
             history,
             usage,
             stats,
+            input_format,
         } = &mut *state;
         if let Some(first) = engine.changed_from() {
             history.truncate(first);
@@ -62,7 +70,12 @@ impl Account {
         for effect in effects {
             match effect {
                 Effect::Send(_, frame) => sent(stats, frame),
-                Effect::Emit(event) => told(stats, event),
+                Effect::Emit(event) => {
+                    told(stats, event);
+                    if tells_settings(event) {
+                        *input_format = Some(engine.input_format());
+                    }
+                }
                 _ => {}
             }
         }
@@ -105,6 +118,11 @@ fn told(stats: &mut Stats, event: &Event) {
     if matches!(event.server(), Some(ServerEvent::Error(_))) {
         stats.server_errors += 1;
     }
+}
+
+fn tells_settings(event: &Event) -> bool {
+    use ServerEvent::{SessionCreated, SessionUpdated};
+    matches!(event.server(), Some(SessionCreated(_) | SessionUpdated(_)))
 }
 
 fn answered(stats: &mut Stats, turn: &Timeline) {

@@ -36,6 +36,12 @@ class ConnectionBase:
     def _check(self) -> None:
         _process.check(self._born)
 
+    @property
+    def _own(self) -> _native.Session:
+        """What may be looked at from every thread, though not in a child of the process."""
+        _process.check(self._born)
+        return self._native
+
     def _closed(self) -> ConnectionClosed:
         """The end, to be raised."""
         raise NotImplementedError
@@ -66,33 +72,33 @@ class ConnectionBase:
     def history(self) -> list[Segment]:
         """The conversation so far, in its order; at least as new as the last event that was read.
         Also after the end."""
-        return [Segment(**fields) for fields in json.loads(self._native.history())]
+        return [Segment(**fields) for fields in json.loads(self._own.history())]
 
     @property
     def usage(self) -> Usage:
         """Tokens used so far, cancelled responses included. Also after the end."""
-        return Usage(**json.loads(self._native.usage()))
+        return Usage(**json.loads(self._own.usage()))
 
     @property
     def stats(self) -> Stats:
         """What the session did so far, in numbers. Also after the end."""
-        return Stats(**json.loads(self._native.stats()))
+        return Stats(**json.loads(self._own.stats()))
 
     def transcript(self, form: Literal["json", "vtt", "srt"] = "json") -> str:
         """The conversation so far, written down: as JSON, WebVTT or SubRip. Also after the end."""
-        return self._native.transcript(form)
+        return self._own.transcript(form)
 
     def flight_record(self) -> str:
         """The flight recorder: the last steps of the session, oldest first, a JSON object in each line
         with ``at_ms``, ``what`` and ``name``. It says what was sent, received and decided, and nothing
         of what anybody said. Also after the end. The options ``flight_lines`` and ``flight_dir`` say how
         much is kept, and where it is written when the session ends in a way that nobody asked for."""
-        return self._native.flight_record()
+        return self._own.flight_record()
 
     @property
     def capabilities(self) -> dict[str, Any]:
         """What this endpoint can do, as its dialect's table says: caps, limits, voices."""
-        table: dict[str, Any] = json.loads(self._native.capabilities())
+        table: dict[str, Any] = json.loads(self._own.capabilities())
         return table
 
     def _subscribed(
@@ -103,15 +109,13 @@ class ConnectionBase:
         with self._or_end():
             return self._native.subscribe(as_json({"topics": topics, **given}))
 
-    def _cancel(self, response_id: str) -> None:
-        self._native.send_json(as_json({"type": "response.cancel", "response_id": response_id}))
-
     def __del__(self) -> None:
         native = getattr(self, "_native", None)
         if native is None or _process.is_forked(self._born):
             _process.leak(native)
             return
-        if not self._is_closing and self.end is None:
+        # One that was not made to its end has no reader.
+        if not self._is_closing and hasattr(self, "_reader") and self.end is None:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     def __repr__(self) -> str:

@@ -19,6 +19,9 @@ from ._errors import QueueFullError
 from ._event import Object
 from ._wait import until
 
+# Time for a brain of a thread to clean up after itself.
+_STOP_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -83,21 +86,26 @@ class BrainDesk:
         self._born = _process.generation()
         self._answers: dict[int, asyncio.Task[None]] = {}
         self._thread: threading.Thread | None = None
-        try:
-            self._loop = asyncio.get_running_loop()
+        self._is_closed = False
+        running = _running_loop()
+        if running is not None:
+            self._loop = running
             self._listen()
-        except RuntimeError:
+        else:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
                 target=self._run, args=(self._loop,), name="talkwire-brain", daemon=True
             )
-            self._loop.call_soon(self._listen)
+            self._listen()
             self._thread.start()
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_forever()
-        loop.close()
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_wind_up())
+        finally:
+            loop.close()
 
     def _listen(self) -> None:
         held: weakref.ref[BrainDesk] = weakref.ref(self)
@@ -115,7 +123,7 @@ class BrainDesk:
             answer.add_done_callback(functools.partial(self._forget, number))
         for number, answer in self._answers.items():
             if not self.native.is_wanted(number):
-                answer.cancel()
+                _cancel(answer)
 
     def _forget(self, number: int, _: asyncio.Task[None]) -> None:
         self._answers.pop(number, None)
@@ -147,23 +155,61 @@ class BrainDesk:
                 await until(self.native.room(number))
 
     def close(self) -> None:
-        """Stops what answers."""
-        if _process.is_forked(self._born) or self._loop.is_closed():
+        """Stops what answers, from any thread. Waits a moment for a thread of its own: a brain that
+        will not be cancelled must not hold up whoever stops its server."""
+        self._begin_close()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_STOP_S)
+
+    def _begin_close(self) -> None:
+        if _process.is_forked(self._born) or self._is_closed:
             return
-        if self._thread is None:
+        self._is_closed = True
+        if _running_loop() is self._loop:
             self._stop()
-        elif self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop)
-            if self._thread is not threading.current_thread():
-                self._thread.join()
+        else:
+            # One that is closed has nothing to be stopped.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
         self._loop.remove_reader(self.native.fd)
-        for answer in self._answers.values():
-            answer.cancel()
         if self._thread is not None:
-            # Once more around, so that what was cancelled can clean up.
-            self._loop.call_soon(self._loop.call_soon, self._loop.stop)
+            # What answers is cancelled where its end is waited for.
+            self._loop.stop()
+            return
+        for answer in self._answers.values():
+            _cancel(answer)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_loop"):
+            self._begin_close()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    # Once: what cleans up is not to be cancelled in the middle of that.
+    if not task.cancelling():
+        task.cancel()
+
+
+async def _wind_up() -> None:
+    """Lets what was cancelled clean up, before the loop is closed."""
+    loop = asyncio.get_running_loop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        _cancel(task)
+    if left:
+        await asyncio.wait(left, timeout=_STOP_S / 2)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_S / 2):
+            await loop.shutdown_asyncgens()
 
 
 def _turn(question: str, speech: tuple[int, bytes] | None) -> Turn:

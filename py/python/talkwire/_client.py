@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -188,16 +189,16 @@ class Endpoint:
         fallbacks: Sequence[Endpoint],
         options: Options,
     ) -> None:
-        self._keys: tuple[KeySource, _native.Keys] | None = None
-        if callable(api_key):
-            self._keys = (api_key, _native.Keys())
-        self._client = _native.Client(
+        self._key_source = api_key if callable(api_key) else None
+        self._make = functools.partial(
+            _native.Client,
             url=url,
             dialect=_dialect(dialect),
             key=api_key if isinstance(api_key, str) else None,
-            keys=self._keys[1] if self._keys else None,
             extra_ca=None if extra_ca is None else _pem(extra_ca),
         )
+        # Made here so that what is wrong is told here.
+        self._client = self._make(keys=None)
         fields: dict[str, Any] = {
             "model": model,
             "folder": folder,
@@ -218,17 +219,21 @@ class Endpoint:
         key_env = self._client.key_env
         return os.environ.get(key_env) if key_env else None
 
-    @property
-    def _asked(self) -> list[tuple[KeySource, _native.Keys]]:
-        """The functions for credentials, and who asks them."""
-        return [endpoint._keys for endpoint in (self, *self._fallbacks) if endpoint._keys]
-
-    def _open(self) -> _native.Session:
-        """Begins a session."""
-        client = self._client
+    def _open(self, keys: Mapping[Endpoint, _native.Keys]) -> _native.Session:
+        """Begins a session, which asks there for credentials."""
+        client = self._asking(keys)
         for other in self._fallbacks:
-            client = client.fallback(other._client, other._options, other._env_key)
+            client = client.fallback(other._asking(keys), other._options, other._env_key)
         return client.open(self._options, self._env_key)
+
+    def _keys(self) -> dict[Endpoint, _native.Keys]:
+        """Where one session asks for the credentials that come from functions. Each has its own: the
+        descriptor is for one reader."""
+        endpoints = (self, *self._fallbacks)
+        return {one: _native.Keys() for one in endpoints if one._key_source is not None}
+
+    def _asking(self, keys: Mapping[Endpoint, _native.Keys]) -> _native.Client:
+        return self._make(keys=keys[self]) if self in keys else self._client
 
 
 class ConnectionManager(Endpoint):
@@ -239,10 +244,11 @@ class ConnectionManager(Endpoint):
 
     async def enter(self) -> Connection:
         """Opens the session; returns when the server acknowledged its settings."""
-        desks = [KeyDesk(*asked) for asked in self._asked]
+        keys = self._keys()
+        desks = [KeyDesk(one._key_source, at) for one, at in keys.items() if one._key_source]
         _log.begin()
         try:
-            connection = Connection(self._open(), desks)
+            connection = Connection(self._open(keys), desks)
         except RealtimeError:
             for desk in desks:
                 desk.close()

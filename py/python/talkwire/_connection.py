@@ -35,13 +35,13 @@ class Connection(ConnectionBase):
 
     def __init__(self, native: _native.Session, keys: Sequence[KeyDesk] = ()) -> None:
         super().__init__(native)
-        _log.watch()
-        self._is_watched = True
         self._keys = keys
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recordings: set[asyncio.Task[_native.Recorder]] = set()
         self._loop = asyncio.get_running_loop()
         self._tools = Toolbox(native)
         self._reader = Reader(native.reader(), "connection", self._tools.seen)
+        self._is_watched = _log.watch()
 
     # Made anew each time: a connection that held its nouns would be a cycle, and an unclosed one
     # would be told of late.
@@ -80,10 +80,21 @@ class Connection(ConnectionBase):
         options = as_json({} if rate_hz is None else {"rate_hz": rate_hz})
         file = Path(path)
         with self._or_end():
-            native = await asyncio.to_thread(self._native.record, file, options)
-        recorder = Recorder(native, file)
-        self._recorder = native
-        return recorder
+            # One that begins cannot be called back: a close then waits for its files.
+            task = self._loop.create_task(self._record(file, options))
+            self._recordings.add(task)
+            task.add_done_callback(self._recorded)
+            return Recorder(await asyncio.shield(task), file)
+
+    async def _record(self, file: Path, options: str) -> _native.Recorder:
+        self._recorder = await asyncio.to_thread(self._native.record, file, options)
+        return self._recorder
+
+    def _recorded(self, task: asyncio.Task[_native.Recorder]) -> None:
+        self._recordings.discard(task)
+        if not task.cancelled():
+            # Whoever asked may not be there to be told.
+            task.exception()
 
     # ---- events ---------------------------------------------------------------------------------
 
@@ -143,9 +154,13 @@ class Connection(ConnectionBase):
         return waiting[0].told() or ""
 
     async def _withdraw(self, waiting: _native.Waiting) -> None:
-        with contextlib.suppress(RealtimeError):
+        try:
             await until(waiting)
-            self._cancel(waiting.told() or "")
+        except RealtimeError:
+            # It was refused.
+            return
+        with contextlib.suppress(ConnectionClosed):
+            await self.response.cancel(response_id=waiting.told() or "")
 
     # ---- tools and turns --------------------------------------------------------------------------
 
@@ -225,13 +240,22 @@ class Connection(ConnectionBase):
         self._native.close(within_ms)
         for task in self._tasks:
             task.cancel()
-        await self._tools.stop()
-        await self._reader.until_end()
+        try:
+            await self._tools.stop()
+            await self._reader.until_end()
+            await self._end_of_files()
+        finally:
+            # One that was cancelled before the end goes on, and may be called again.
+            if self.end is not None:
+                self._let_go()
+
+    async def _end_of_files(self) -> None:
+        """Whoever reads the files after this finds them complete; a failure was an event."""
+        if self._recordings:
+            await asyncio.wait(self._recordings)
         if self._recorder is not None:
-            # Whoever reads the files after this finds them complete; a failure was an event.
             with contextlib.suppress(RealtimeError):
                 await until(self._recorder.finished())
-        self._let_go()
 
     @property
     def end(self) -> End | None:
@@ -271,3 +295,10 @@ class Connection(ConnectionBase):
         # In a child of the process that opened it there is nothing to close.
         if not _process.is_forked(self._born):
             await self._close(None if error is None else ABORT_MS)
+
+    def __del__(self) -> None:
+        super().__del__()
+        if getattr(self, "_is_watched", False) and not _process.is_forked(self._born):
+            # A closed loop reads nothing.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_log.unwatch, self._loop)

@@ -15,6 +15,8 @@ from ._errors import DeadlineError, ForkedProcessError
 _EXIT_MS = 1_000
 
 _generation = 0
+# The first process that opened a session, counted likewise.
+_begun: int | None = None
 _is_exiting = False
 _leaked: list[object] = []
 
@@ -22,6 +24,18 @@ _leaked: list[object] = []
 def generation() -> int:
     """Which process this is, counted in forks since the package was imported."""
     return _generation
+
+
+def begin() -> None:
+    """To be called before a session is opened: who has opened one ends what is left of them at exit."""
+    global _begun
+    if _begun is None:
+        _begun = _generation
+
+
+def is_exiting() -> bool:
+    """Whether the interpreter exits, and the sessions have been ended."""
+    return _is_exiting
 
 
 def is_forked(born: int) -> bool:
@@ -65,7 +79,8 @@ def stay_behind() -> None:
 def _at_exit() -> None:
     global _is_exiting
     _is_exiting = True
-    if _generation == 0:
+    # A child of who began has none of its threads, and nothing to end.
+    if _begun == _generation:
         with contextlib.suppress(DeadlineError):
             _native.shutdown(_EXIT_MS)
 

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from ._errors import RealtimeError, ResponseError
+from . import _process
+from ._errors import ResponseError
 from ._event import Event, Object
 
 if TYPE_CHECKING:
@@ -81,13 +82,14 @@ class StreamBase:
         """The id of the response."""
         return self._response_id
 
-    def _leave(self, end: StrandBase[Any]) -> None:
+    def _leave(self, end: StrandBase[Any]) -> bool:
+        """Reads no more of it; whether there is something to be cancelled."""
+        # In a child of the process that asked for it there is not.
+        if _process.is_forked(self._base._born):
+            return False
         end.look()
         self._unsubscribe()
-        if not end.is_over and self._base.end is None:
-            # What cannot be taken is the news that the connection ends.
-            with contextlib.suppress(RealtimeError):
-                self._base._cancel(self._response_id)
+        return not end.is_over and self._base.end is None
 
     def _unsubscribe(self) -> None:
         for source in self._sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -34,7 +35,7 @@ class ResponseStream(StreamBase):
     nothing. Leaving the block before the response is over cancels it.
 
     Raises ResponseError where the response failed, ConnectionClosed where the connection ended before
-    it. Cancelling a wait loses nothing.
+    it. A wait that is given up loses nothing.
     """
 
     def __init__(
@@ -90,7 +91,10 @@ class ResponseStream(StreamBase):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave(self._end)
+        if self._leave(self._end):
+            # What cannot be taken any more is over with its connection.
+            with contextlib.suppress(ConnectionClosed):
+                await self.cancel()
 
     def _subscribe(self, *topics: Topic) -> Subscription:
         subscription = self._connection.subscribe(*topics, max_bytes=MAX_BYTES)

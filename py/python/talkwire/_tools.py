@@ -33,8 +33,18 @@ class Toolbook:
     def add(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
         """Registers a function under its name."""
         tool = describe(function, settings)
-        self._native.register_tool(json.dumps(tool, ensure_ascii=False))
-        self._functions[tool["name"]] = function
+        name, text = tool["name"], json.dumps(tool, ensure_ascii=False)
+        # Before it is told: a call may come at once.
+        before = self._functions.get(name)
+        self._functions[name] = function
+        try:
+            self._native.register_tool(text)
+        except BaseException:
+            if before is None:
+                del self._functions[name]
+            else:
+                self._functions[name] = before
+            raise
 
     def _called(self, call: Event) -> tuple[Callable[..., Any], dict[str, Any]]:
         """The function of a call, and what it is given."""

@@ -196,16 +196,21 @@ class LocalServer:
             self._desk.close()
 
     def stop(self) -> None:
-        """Stops it: its sessions are closed with code 1001. Blocks for at most two seconds."""
+        """Stops it: its sessions are closed with code 1001. Blocks for at most two seconds, and
+        one more for a brain in a thread that will not be cancelled."""
         if not _process.is_forked(self._born):
-            self._started().stop()
-            self._close_desk()
+            try:
+                self._started().stop()
+            finally:
+                self._close_desk()
 
     def kill(self) -> None:
         """Ends it as a crash would: connections vanish without a closing handshake."""
         if not _process.is_forked(self._born):
-            self._started().kill()
-            self._close_desk()
+            try:
+                self._started().kill()
+            finally:
+                self._close_desk()
 
     def _started(self) -> _native.LocalServer:
         if self._native is None:
@@ -237,8 +242,10 @@ class LocalServer:
         trace: TracebackType | None,
     ) -> None:
         if not _process.is_forked(self._born):
-            await asyncio.to_thread(self._started().stop)
-            self._close_desk()
+            try:
+                await asyncio.to_thread(self._started().stop)
+            finally:
+                self._close_desk()
 
     def __del__(self) -> None:
         native = getattr(self, "_native", None)

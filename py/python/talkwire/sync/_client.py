@@ -61,10 +61,11 @@ class ConnectionManager(Endpoint):
     def enter(self, within_s: float | None = None) -> Connection:
         """Opens the session; returns when the server acknowledged its settings. Raises DeadlineError
         when that took longer than ``within_s`` seconds; the options have limits of their own."""
-        desks = [KeyDesk(*asked) for asked in self._asked]
+        keys = self._keys()
+        desks = [KeyDesk(one._key_source, at) for one, at in keys.items() if one._key_source]
         _log.begin()
         try:
-            connection = Connection(self._open(), desks)
+            connection = Connection(self._open(keys), desks)
         except RealtimeError:
             for desk in desks:
                 desk.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -124,7 +125,16 @@ class Connection(ConnectionBase):
         overrides = None if response is None else as_json(response)
         waiting: list[_native.Waiting] = []
         self._put(lambda how: waiting.append(self._native.ask(overrides, how)), when_busy)
-        until(waiting[0])
+        try:
+            until(waiting[0])
+        except RealtimeError:
+            raise
+        except BaseException:
+            # Ctrl-C: nobody will read it, and it is taken back when it begins.
+            arguments = (self._native, waiting[0])
+            name = "talkwire-withdraw"
+            threading.Thread(target=_withdraw, args=arguments, name=name, daemon=True).start()
+            raise
         return waiting[0].told() or ""
 
     # ---- tools and turns --------------------------------------------------------------------------
@@ -222,10 +232,12 @@ class Connection(ConnectionBase):
 
     def _opened(self, limit: Limit) -> None:
         until(self._native.opened(), limit)
+        _log.tell()
 
     def _abort(self) -> None:
         self._is_closing = True
         self._native.close(0)
+        _log.tell()
         for desk in self._keys:
             desk.close()
 
@@ -248,3 +260,20 @@ class Connection(ConnectionBase):
         if tools is not None and not _process.is_forked(self._born):
             # The thread that serves them would keep the session.
             tools.stop()
+
+
+def _withdraw(native: _native.Session, waiting: _native.Waiting) -> None:
+    """Cancels the response of a wish when it has begun. The thread holds what it needs and not the
+    connection, which is told of when it is forgotten."""
+    try:
+        until(waiting)
+    except RealtimeError:
+        # It was refused.
+        return
+    event = as_json({"type": "response.cancel", "response_id": waiting.told() or ""})
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            try:
+                return native.send_json(event)
+            except QueueFullError:
+                until(native.room())

@@ -52,7 +52,8 @@ class Reader:
     def __init__(self, native: _native.Reader) -> None:
         self._native = native
         self._born = _process.generation()
-        self._lock = threading.Lock()
+        # A handler of a signal may close the connection in the middle of a read.
+        self._lock = threading.RLock()
         self._events: deque[Event] = deque()
         self._ended: tuple[End, dict[str, Any]] | None = None
 

@@ -22,16 +22,18 @@ class Toolbox(Toolbook):
     def __init__(self, native: _native.Session) -> None:
         super().__init__(native)
         self._calls: Subscription | None = None
+        self._lock = threading.Lock()
 
     def add(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
         """Registers a function under its name."""
-        if self._calls is None:
-            self._calls = Subscription(self._native.subscribe(as_json({"topics": ["control"]})))
-            serve = threading.Thread(
-                target=self._serve, args=(self._calls,), name="talkwire-tools", daemon=True
-            )
-            serve.start()
-        super().add(function, settings)
+        with self._lock:
+            if self._calls is None:
+                self._calls = Subscription(self._native.subscribe(as_json({"topics": ["control"]})))
+                serve = threading.Thread(
+                    target=self._serve, args=(self._calls,), name="talkwire-tools", daemon=True
+                )
+                serve.start()
+            super().add(function, settings)
 
     def stop(self) -> None:
         """No further call is run; what runs goes on to its end, and its result is for nobody."""
