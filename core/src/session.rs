@@ -355,7 +355,6 @@ impl Session {
     }
 
     /// The format of what can be appended, as the server acknowledged it last.
-    #[doc(hidden)]
     pub fn input_format(&self) -> Option<Format> {
         self.0.account.input_format()
     }
