@@ -40,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "subscription",
             "transcript",
             "stats",
+            "audio::format",
             "audio::port",
             "engine::io",
             "engine::history",
