@@ -56,7 +56,9 @@ fn machine() -> String {
     let model = model.map_or("unknown processor", |m| {
         m.trim_start_matches(['\t', ' ', ':'])
     });
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // The rest names a build of it.
+    let kernel = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{cores} cores, {model}, Linux {}", kernel.trim())
 }
