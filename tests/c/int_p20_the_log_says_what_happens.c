@@ -14,6 +14,7 @@ struct sink {
   char all[1 << 16];
   sem_t holds, goes_on;
   int is_held;
+  tw_runtime *runtime;
 };
 
 static void on_line(void *data, int32_t level, uint64_t unix_ms, tw_str message) {
@@ -33,7 +34,7 @@ static void on_line(void *data, int32_t level, uint64_t unix_ms, tw_str message)
   if (sink->is_held) {
     sink->is_held = 0;
     /* It counts as a callback. */
-    FAILS(TW_ERR_WOULD_DEADLOCK, tw_runtime_set_log(NULL, TW_LOG_OFF, NULL, NULL, NULL, &err));
+    FAILS(TW_ERR_WOULD_DEADLOCK, tw_runtime_set_log(sink->runtime, TW_LOG_OFF, NULL, NULL, NULL, &err));
     sem_post(&sink->holds);
     while (sem_wait(&sink->goes_on) != 0) {
     }
@@ -87,6 +88,7 @@ int main(void) {
     CHECK(strstr(one.all, said[i]));
   }
   int lines = one.lines;
+  two.runtime = runtime;
   two.is_held = 1;
   talk(runtime, config);
   /* The session went to its end although nobody reads its log. */
