@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import random
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
@@ -59,6 +60,28 @@ def test_a_loop_of_either_kind_loses_nothing(
 ) -> None:
     with LocalServer() as server, asyncio.Runner(debug=True, loop_factory=loop) as runner:
         assert runner.run(converse(server.url)) == [str(turn) for turn in range(TURNS)]
+
+
+class NoReaders(asyncio.SelectorEventLoop):
+    """A loop that watches no descriptors for others."""
+
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
+        raise NotImplementedError
+
+    def remove_reader(self, fd: Any) -> bool:
+        raise NotImplementedError
+
+
+def test_a_loop_that_watches_no_descriptors_loses_nothing_either() -> None:
+    with LocalServer() as server, asyncio.Runner(debug=True, loop_factory=NoReaders) as runner:
+        assert runner.run(converse(server.url)) == [str(turn) for turn in range(TURNS)]
+    assert not [t for t in threading.enumerate() if t.name == "talkwire-poll" and not joined(t)]
+
+
+def joined(thread: threading.Thread) -> bool:
+    """Whether a thread ends, in its time."""
+    thread.join(PATIENCE_S)
+    return not thread.is_alive()
 
 
 def test_a_brain_answers_on_uvloop() -> None:

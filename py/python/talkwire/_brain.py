@@ -17,6 +17,7 @@ from . import _native, _process
 from ._call import Audio, samples
 from ._errors import QueueFullError
 from ._event import Object
+from ._poll import unwatch, watch
 from ._wait import until
 
 # Time for a brain of a thread to clean up after itself.
@@ -109,7 +110,7 @@ class BrainDesk:
 
     def _listen(self) -> None:
         held: weakref.ref[BrainDesk] = weakref.ref(self)
-        self._loop.add_reader(self.native.fd, self._ready, held)
+        watch(self._loop, self.native.fd, self._ready, held)
 
     @staticmethod
     def _ready(self_ref: weakref.ref[BrainDesk]) -> None:
@@ -173,7 +174,7 @@ class BrainDesk:
                 self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
-        self._loop.remove_reader(self.native.fd)
+        unwatch(self._loop, self.native.fd)
         if self._thread is not None:
             # What answers is cancelled where its end is waited for.
             self._loop.stop()

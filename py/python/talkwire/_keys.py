@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from . import _native, _process
 from ._errors import RealtimeError
+from ._poll import unwatch, watch
 
 KeySource = Callable[[], str | Awaitable[str]]
 """Gives a credential: a coroutine function, or any other one, which runs in a thread."""
@@ -25,7 +26,7 @@ class KeyDesk:
         self._task: asyncio.Task[None] | None = None
         self._fd: int | None = native.fd
         held: weakref.ref[KeyDesk] = weakref.ref(self)
-        self._loop.add_reader(self._fd, self._ready, held)
+        watch(self._loop, self._fd, self._ready, held)
 
     @staticmethod
     def _ready(self_ref: weakref.ref[KeyDesk]) -> None:
@@ -52,7 +53,7 @@ class KeyDesk:
         """Nobody will be answered any more."""
         if self._fd is not None and not _process.is_forked(self._born):
             if not self._loop.is_closed():
-                self._loop.remove_reader(self._fd)
+                unwatch(self._loop, self._fd)
             if self._task is not None:
                 self._task.cancel()
         self._fd = None

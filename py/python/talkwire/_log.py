@@ -15,7 +15,7 @@ import threading
 import traceback
 from weakref import WeakKeyDictionary
 
-from . import _native, _process
+from . import _native, _poll, _process
 from ._errors import RealtimeError
 
 logger = logging.getLogger("talkwire")
@@ -68,7 +68,7 @@ def watch() -> bool:
     if log is None:
         return False
     if not _loops.get(loop):
-        loop.add_reader(log.fd(), _ready)
+        _poll.watch(loop, log.fd(), _ready)
     _loops[loop] = _loops.get(loop, 0) + 1
     return True
 
@@ -81,14 +81,14 @@ def unwatch(loop: asyncio.AbstractEventLoop) -> None:
     _loops[loop] = left
     log = _ours()
     if left == 0 and log is not None and not loop.is_closed():
-        loop.remove_reader(log.fd())
+        _poll.unwatch(loop, log.fd())
     tell()
 
 
 def _ready() -> None:
     if _ours() is None and _log is not None:
         # After the shutdown it is readable for ever.
-        asyncio.get_running_loop().remove_reader(_log.fd())
+        _poll.unwatch(asyncio.get_running_loop(), _log.fd())
     tell()
 
 

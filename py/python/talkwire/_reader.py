@@ -12,6 +12,7 @@ from . import _native, _process
 from ._errors import ConnectionClosed, End, closed, end_from_native
 from ._event import LOCAL_CLASSES, Event, UnknownEvent
 from ._events import EVENT_CLASSES
+from ._poll import unwatch, watch
 
 CLASSES: dict[str, type[Event]] = {**EVENT_CLASSES, **LOCAL_CLASSES}
 
@@ -156,15 +157,15 @@ class Reader:
         if self._fd is None:
             self._fd = self._native.wakeup_fd()
             held: weakref.ref[Reader] = weakref.ref(self)
-            self._loop.add_reader(self._fd, self._ready, held)
+            watch(self._loop, self._fd, self._ready, held)
 
     def _stop_listening(self) -> None:
         if self._fd is not None:
-            self._loop.remove_reader(self._fd)
+            unwatch(self._loop, self._fd)
             self._fd = None
 
     def __del__(self) -> None:
         if _process.is_forked(self._born):
             _process.leak(self._native)
         elif self._fd is not None and not self._loop.is_closed():
-            self._loop.remove_reader(self._fd)
+            unwatch(self._loop, self._fd)

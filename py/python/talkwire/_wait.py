@@ -6,6 +6,7 @@ import asyncio
 
 from . import _native, _process
 from ._errors import RealtimeError
+from ._poll import unwatch, watch
 
 
 async def until(waiting: _native.Waiting) -> None:
@@ -21,11 +22,11 @@ async def until(waiting: _native.Waiting) -> None:
 
 async def _readable(loop: asyncio.AbstractEventLoop, fd: int) -> None:
     waiter: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, _wake, waiter)
+    watch(loop, fd, _wake, waiter)
     try:
         await waiter
     finally:
-        loop.remove_reader(fd)
+        unwatch(loop, fd)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:
