@@ -366,7 +366,8 @@ pub(crate) fn asking(ask: impl Fn() -> Result<String> + Send + Sync + 'static) -
     })
 }
 
-/// Counts a session for as long as its task lives, however it ends.
+/// Counts a session for as long as its task lives, however it ends, and whoever is called for it on an
+/// I/O thread until that has had the end.
 struct Alive(Arc<Count>);
 
 impl Alive {
