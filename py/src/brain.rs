@@ -63,6 +63,11 @@ impl Brain {
     pub(crate) fn host(&self) -> Arc<dyn Host> {
         self.0.clone()
     }
+
+    /// Where an answer goes; the book is closed again, as code of Python may come back to it.
+    fn answer(&self, number: u64) -> Option<mpsc::Sender<String>> {
+        self.0.book().answers.get(&number).cloned()
+    }
 }
 
 #[pymethods]
@@ -98,26 +103,21 @@ impl Brain {
 
     /// Whether an answer is still wanted.
     fn is_wanted(&self, number: u64) -> bool {
-        let book = self.0.book();
-        book.answers.get(&number).is_some_and(|a| !a.is_closed())
+        self.answer(number).is_some_and(|a| !a.is_closed())
     }
 
     /// Tells a piece, as JSON; `queue_full` while the session is busy with others.
     fn tell(&self, py: Python<'_>, number: u64, piece: String) -> PyResult<()> {
-        let book = self.0.book();
-        let Some(answer) = book.answers.get(&number) else {
-            return Ok(());
-        };
-        match answer.try_send(piece) {
-            Err(TrySendError::Full(_)) => Err(raised(py, &Error::from(Kind::QueueFull))),
+        match self.answer(number).map(|answer| answer.try_send(piece)) {
+            Some(Err(TrySendError::Full(_))) => Err(raised(py, &Error::from(Kind::QueueFull))),
             // Nobody wants it any more.
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Some(Ok(()) | Err(TrySendError::Closed(_))) | None => Ok(()),
         }
     }
 
     /// Waits until another piece of an answer can be taken.
     fn room(&self, number: u64) -> PyResult<Waiting> {
-        let answer = self.0.book().answers.get(&number).cloned();
+        let answer = self.answer(number);
         Waiting::new(async move {
             if let Some(answer) = answer {
                 // One that is not wanted any more takes all.

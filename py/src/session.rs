@@ -5,8 +5,7 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -258,31 +257,38 @@ impl Waiting {
     /// Whether it has come about; raises what prevented it.
     fn poll(&self, py: Python<'_>) -> PyResult<bool> {
         self.bell.hush();
-        let waker = Waker::from(self.bell.clone());
-        let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(opened) => opened.or_raise(py).map(|()| true),
+        // The lock is let go of first: to raise is to run code of Python, which may come back here.
+        match self.step() {
+            Poll::Ready(about) => about.or_raise(py).map(|()| true),
             Poll::Pending => Ok(false),
         }
     }
 }
 
-/// A waker that makes a descriptor readable.
+impl Waiting {
+    fn step(&self) -> Poll<Result<()>> {
+        let waker = Waker::from(self.bell.clone());
+        let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+}
+
+/// A waker that makes a descriptor readable. Any thread may ring it and any may hush it: there is a
+/// byte in the pipe exactly while it is rung, so neither side ever waits for the pipe.
 #[derive(Debug)]
 pub(crate) struct Bell {
     reader: PipeReader,
     writer: PipeWriter,
-    is_rung: AtomicBool,
+    is_rung: Mutex<bool>,
 }
 
 impl Bell {
     pub(crate) fn new() -> std::io::Result<Self> {
         let (reader, writer) = std::io::pipe()?;
-        let is_rung = AtomicBool::new(false);
         Ok(Self {
             reader,
             writer,
-            is_rung,
+            is_rung: Mutex::new(false),
         })
     }
 
@@ -290,11 +296,15 @@ impl Bell {
         &self.reader
     }
 
-    /// At most one byte is ever in the pipe, so neither side can block.
     pub(crate) fn hush(&self) {
-        if self.is_rung.load(Ordering::Acquire) && (&self.reader).read_exact(&mut [0]).is_ok() {
-            self.is_rung.store(false, Ordering::Release);
+        let mut is_rung = self.is_rung();
+        if *is_rung && (&self.reader).read_exact(&mut [0]).is_ok() {
+            *is_rung = false;
         }
+    }
+
+    fn is_rung(&self) -> MutexGuard<'_, bool> {
+        self.is_rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -304,9 +314,11 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_rung.swap(true, Ordering::AcqRel) {
+        let mut is_rung = self.is_rung();
+        if !*is_rung {
             // The reader lives as long as the writer, so this cannot fail.
             let _ = (&self.writer).write_all(&[1]);
+            *is_rung = true;
         }
     }
 }
