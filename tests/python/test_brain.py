@@ -6,6 +6,7 @@ import array
 import asyncio
 import gc
 import threading
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
@@ -297,7 +298,8 @@ def test_a_loop_is_touched_by_its_own_thread_only(
             return
         held = [server]
         del server
-        with pytest.warns(ResourceWarning, match="unstopped"):
+        # One that was recorded would hold the server.
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
             await asyncio.to_thread(held.clear)
 
     run(main())

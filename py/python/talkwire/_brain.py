@@ -17,7 +17,7 @@ from . import _native, _process
 from ._call import Audio, samples
 from ._errors import QueueFullError
 from ._event import Object
-from ._poll import unwatch, watch
+from ._poll import running_loop, unwatch, watch
 from ._wait import until
 
 # Time for a brain of a thread to clean up after itself.
@@ -88,7 +88,7 @@ class BrainDesk:
         self._answers: dict[int, asyncio.Task[None]] = {}
         self._thread: threading.Thread | None = None
         self._is_closed = False
-        running = _running_loop()
+        running = running_loop()
         if running is not None:
             self._loop = running
             self._listen()
@@ -166,7 +166,7 @@ class BrainDesk:
         if _process.is_forked(self._born) or self._is_closed:
             return
         self._is_closed = True
-        if _running_loop() is self._loop:
+        if running_loop() is self._loop:
             self._stop()
         else:
             # One that is closed has nothing to be stopped.
@@ -185,13 +185,6 @@ class BrainDesk:
     def __del__(self) -> None:
         if hasattr(self, "_loop"):
             self._begin_close()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

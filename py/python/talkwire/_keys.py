@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from . import _native, _process
 from ._errors import RealtimeError
-from ._poll import unwatch, watch
+from ._poll import release, watch
 
 KeySource = Callable[[], str | Awaitable[str]]
 """Gives a credential: a coroutine function, or any other one, which runs in a thread."""
@@ -52,8 +52,7 @@ class KeyDesk:
     def close(self) -> None:
         """Nobody will be answered any more."""
         if self._fd is not None and not _process.is_forked(self._born):
-            if not self._loop.is_closed():
-                unwatch(self._loop, self._fd)
+            release(self._loop, self._fd, self._native)
             if self._task is not None:
                 self._task.cancel()
         self._fd = None

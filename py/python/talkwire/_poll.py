@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import threading
@@ -32,6 +33,29 @@ def unwatch(loop: asyncio.AbstractEventLoop, fd: int) -> None:
         poller = _pollers.get(loop)
         if poller is not None:
             poller.remove(fd)
+
+
+def release(loop: asyncio.AbstractEventLoop, fd: int, owner: object) -> None:
+    """Calls no more, for somebody who is being collected, in whatever thread that is. The descriptor
+    must live as long as its owner, which is kept until the loop has let go of it."""
+    if loop.is_running() and running_loop() is not loop:
+        # One that is closed meanwhile has let go of all.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_release, loop, fd, owner)
+    elif not loop.is_closed():
+        unwatch(loop, fd)
+
+
+def _release(loop: asyncio.AbstractEventLoop, fd: int, _owner: object) -> None:
+    unwatch(loop, fd)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _Poller:

@@ -12,7 +12,7 @@ from . import _native, _process
 from ._errors import ConnectionClosed, End, closed, end_from_native
 from ._event import LOCAL_CLASSES, Event, UnknownEvent
 from ._events import EVENT_CLASSES
-from ._poll import unwatch, watch
+from ._poll import release, unwatch, watch
 
 CLASSES: dict[str, type[Event]] = {**EVENT_CLASSES, **LOCAL_CLASSES}
 
@@ -167,5 +167,5 @@ class Reader:
     def __del__(self) -> None:
         if _process.is_forked(self._born):
             _process.leak(self._native)
-        elif self._fd is not None and not self._loop.is_closed():
-            unwatch(self._loop, self._fd)
+        elif self._fd is not None:
+            release(self._loop, self._fd, self._native)
