@@ -14,6 +14,11 @@ from pathlib import Path
 
 import talkwire
 
+# Interpreters without the global lock share no stable ABI before 3.15: they have a wheel for each.
+IS_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+OWN = "{}.{}t".format(*sys.version_info)
+TAG = f"cp{OWN[:-1]}-cp{OWN}".replace(".", "") if IS_FREE_THREADED else "cp311-abi3"
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(talkwire.__file__).parent
 
@@ -37,7 +42,7 @@ def packed(folder: Path) -> Path:
     maturin("pep517", "write-dist-info", "--metadata-directory", folder)
     info = next(folder.glob("*.dist-info"))
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    tag = f"cp311-abi3-{platform}"
+    tag = f"{TAG}-{platform}"
     (info / "WHEEL").write_text(
         f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: false\nTag: {tag}\n"
     )
@@ -66,7 +71,7 @@ def files(folder: Path) -> list[Path]:
 def interpreter(version: str) -> Path | None:
     """A Python of that version: of the path, or of pyenv."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    of_pyenv = sorted(versions.glob(f"{version}.*/bin/python{version}"))
+    of_pyenv = sorted(versions.glob(f"*/bin/python{version}"))
     on_path = shutil.which(f"python{version}")
     candidates = [*([on_path] if on_path else []), *of_pyenv]
     # One of the path may be a shim for an interpreter that is not there.

@@ -10,6 +10,8 @@ use crate::{Done, sh};
 
 const REQUIREMENTS: &str = "tests/python/requirements.txt";
 const OLDEST: (u32, u32) = (3, 11);
+/// The first that is one without the lock as a matter of course.
+const FREE_THREADED: (u32, u32) = (3, 14);
 
 /// Whether there are tests of the Python package.
 pub(crate) fn is_present() -> bool {
@@ -80,22 +82,30 @@ impl Environment {
     }
 }
 
-/// Makes or renews the environment.
+/// The environment of the interpreter that is found first.
 pub(crate) fn environment() -> Done<Environment> {
-    let venv = sh::target_dir().join("venv");
-    let python = venv.join("bin/python");
-    if version(&python).is_none_or(|v| v < OLDEST) {
-        create(&venv)?;
-    }
-    requirements(&venv, &python)?;
-    Ok(Environment {
-        python,
-        packages: stage()?,
-    })
+    let target = sh::target_dir();
+    let native = target.join("debug/lib_native.so");
+    let package = stage(&target.join("python"), &native, "_native.abi3.so")?;
+    made(&target.join("venv"), interpreter, package)
 }
 
-fn create(venv: &Path) -> Done {
-    let mut command = Command::new(interpreter()?);
+/// Makes or renews a virtual environment.
+fn made(
+    venv: &Path,
+    interpreter: impl FnOnce() -> Done<PathBuf>,
+    packages: PathBuf,
+) -> Done<Environment> {
+    let python = venv.join("bin/python");
+    if version(&python).is_none_or(|v| v < OLDEST) {
+        create(venv, &interpreter()?)?;
+    }
+    requirements(venv, &python)?;
+    Ok(Environment { python, packages })
+}
+
+fn create(venv: &Path, interpreter: &Path) -> Done {
+    let mut command = Command::new(interpreter);
     command.args(["-m", "venv", "--clear"]).arg(venv);
     sh::read(&mut command).map(|_| ()).map_err(|e| {
         format!("{e}\nif ensurepip is missing, on Debian or Ubuntu: apt-get install python3-venv")
@@ -124,17 +134,15 @@ fn requirements(venv: &Path, python: &Path) -> Done {
     sh::write_file(&stamp, wanted)
 }
 
-/// Copies the package and its native module to target/python.
-fn stage() -> Done<PathBuf> {
-    let packages = sh::target_dir().join("python");
+/// Copies the package and its native module.
+fn stage(packages: &Path, native: &Path, name: &str) -> Done<PathBuf> {
     let package = packages.join("talkwire");
     if package.exists() {
         std::fs::remove_dir_all(&package).map_err(|e| format!("{}: {e}", package.display()))?;
     }
     copy_tree(&sh::root().join("py/python/talkwire"), &package)?;
-    let native = sh::target_dir().join("debug/lib_native.so");
-    sh::copy_file(&native, &package.join("_native.abi3.so"))?;
-    Ok(packages)
+    sh::copy_file(native, &package.join(name))?;
+    Ok(packages.to_path_buf())
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Done {
@@ -156,16 +164,59 @@ fn copy_tree(from: &Path, to: &Path) -> Done {
 
 /// The tests of the Python package.
 pub(crate) fn tests(plan: &Plan) -> Done<Outcome> {
-    pytest(plan, "tests/python")
+    pytest(plan, environment()?.command(), "tests/python")
 }
 
 /// The script that is told in every language.
 pub(crate) fn e2e(plan: &Plan) -> Done<Outcome> {
-    pytest(plan, "tests/e2e")
+    pytest(plan, environment()?.command(), "tests/e2e")
 }
 
-fn pytest(plan: &Plan, dir: &str) -> Done<Outcome> {
-    let mut command = environment()?.command();
+/// The tests of the Python package where threads of Python run at once.
+pub(crate) fn free_threaded(plan: &Plan) -> Done<Outcome> {
+    let Ok(python) = free_threaded_interpreter() else {
+        let mut outcome = Outcome::default();
+        outcome.skip(
+            "free-threaded python",
+            "no python3.14t or newer is installed",
+        );
+        return Ok(outcome);
+    };
+    let target = sh::target_dir().join("free-threaded");
+    let mut cargo = sh::cargo();
+    cargo.args(["build", "--quiet", "-p", "talkwire-py", "--target-dir"]);
+    cargo.arg(&target).env("PYO3_PYTHON", &python);
+    sh::read(&mut cargo)?;
+    let native = target.join("debug/lib_native.so");
+    let package = stage(&target.join("python"), &native, "_native.so")?;
+    let environment = made(&target.join("venv"), || Ok(python), package)?;
+    pytest(plan, environment.command(), "tests/python")
+}
+
+/// An interpreter without the global lock, of the path or of pyenv.
+fn free_threaded_interpreter() -> Done<PathBuf> {
+    let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let pyenv = pyenv.or_else(|| Some(std::env::home_dir()?.join(".pyenv")));
+    let versions = pyenv.and_then(|root| std::fs::read_dir(root.join("versions")).ok());
+    let of_pyenv = versions.into_iter().flatten().flatten();
+    let of_pyenv = of_pyenv.map(|version| version.path().join("bin/python3"));
+    let names = (FREE_THREADED.1..=FREE_THREADED.1 + 9).map(|minor| format!("python3.{minor}t"));
+    names
+        .filter_map(|name| sh::find(&name))
+        .chain(of_pyenv)
+        .find(|python| is_free_threaded(python))
+        .ok_or_else(|| "no free-threaded Python".into())
+}
+
+fn is_free_threaded(python: &Path) -> bool {
+    let ask = "import sys, sysconfig; \
+               sys.exit(not sysconfig.get_config_var('Py_GIL_DISABLED'))";
+    let asked = sh::capture(Command::new(python).args(["-c", ask]), None);
+    asked.is_ok_and(|finished| finished.success())
+        && version(python).is_some_and(|v| v >= FREE_THREADED)
+}
+
+fn pytest(plan: &Plan, mut command: Command, dir: &str) -> Done<Outcome> {
     command.args([
         "-m",
         "pytest",

@@ -153,6 +153,11 @@ const STEPS: &[Step] = &[
     tests("sanitizers", |_| c::is_present(), c::sanitizers),
     tests("races", |plan| plan.deep && c::is_present(), c::races),
     tests("python tests", |_| python::is_present(), python::tests),
+    tests(
+        "free-threaded python",
+        |plan| plan.deep && python::is_present(),
+        python::free_threaded,
+    ),
     tests("e2e", |_| python::has_e2e(), python::e2e),
     tests("examples", |_| examples::is_present(), examples::run),
     tests(
