@@ -220,8 +220,9 @@ impl Caller {
 
     /// What was seen, for a failure.
     pub(crate) fn told(&self) -> String {
-        let names: Vec<_> = self.events.iter().map(Event::name).collect();
-        format!("end {:?}; seen {names:?}", self.end)
+        let seen = |event: &Event| format!("{} {}", event.at_ms(), event.name());
+        let seen: Vec<_> = self.events.iter().map(seen).collect();
+        format!("end {:?}; seen {}", self.end, seen.join(", "))
     }
 }
 

@@ -230,11 +230,18 @@ fn heard_in_order(caller: &Caller) {
     once.dedup();
     let mut keys = KEYS.chars();
     let is_in_order = once.iter().all(|digit| keys.any(|key| key == *digit));
-    assert!(is_in_order, "{heard}");
-    let statuses = caller.answers().into_iter();
-    let cut = statuses.filter(|status| status == "cancelled").count();
-    assert!(heard.len() <= KEYS.len() + cut, "{heard}, {cut} cut");
-    assert!(once.len() + cut >= KEYS.len(), "{heard}, {cut} cut");
+    let answers = caller.answers();
+    let cut = answers.iter().filter(|status| *status == "cancelled");
+    let (cut, told) = (cut.count(), caller.told());
+    assert!(is_in_order, "{heard}, {answers:?}; {told}");
+    assert!(
+        heard.len() <= KEYS.len() + cut,
+        "{heard}, {answers:?}; {told}"
+    );
+    assert!(
+        once.len() + cut >= KEYS.len(),
+        "{heard}, {answers:?}; {told}"
+    );
 }
 
 #[test]
