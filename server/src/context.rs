@@ -116,7 +116,8 @@ mod tests {
     fn settings(truncation: Value) -> Settings {
         let dialect = Dialect::named("openai").expect("built in");
         let mut settings = Settings::new(dialect, "sess_1", "m", 1);
-        let patch = json!({"instructions": "12345678", "truncation": truncation});
+        let patch =
+            json!({"type": "realtime", "instructions": "12345678", "truncation": truncation});
         let patch = patch.as_object().expect("an object");
         settings
             .update(patch, Circumstances::default())

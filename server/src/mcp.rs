@@ -238,7 +238,7 @@ mod tests {
     fn settings(tools: Value) -> Settings {
         let dialect = Dialect::named("openai").expect("built in");
         let mut settings = Settings::new(dialect, "sess_1", "m", 1);
-        let patch = json!({"tools": tools});
+        let patch = json!({"type": "realtime", "tools": tools});
         let patch = patch.as_object().expect("an object");
         settings
             .update(patch, Circumstances::default())

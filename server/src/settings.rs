@@ -130,6 +130,9 @@ impl Settings {
             SESSION
         };
         let clean = schema::judge(patch, fields, "session", &self.dialect)?;
+        if self.dialect.can("session_type") && !clean.contains_key("type") {
+            return Err(Problem::missing("session.type"));
+        }
         caps::judge(&clean, "session", self.window_tokens())?;
         let changed = self.patched(clean, "session")?;
         if changed.voice() != self.voice() && around.has_spoken && !self.dialect.can("voice_change")
@@ -343,8 +346,23 @@ mod tests {
         patch_when(settings, value, Circumstances::default())
     }
 
-    fn patch_when(settings: &mut Settings, value: Value, around: Circumstances) -> Judged<()> {
+    fn patch_when(settings: &mut Settings, mut value: Value, around: Circumstances) -> Judged<()> {
+        value["type"] = json!("realtime");
         settings.update(value.as_object().expect("an object"), around)
+    }
+
+    #[test]
+    fn an_update_says_of_which_type_its_session_is_where_the_dialect_insists_on_it() {
+        let untyped = json!({"instructions": "x"});
+        let untyped = untyped.as_object().expect("an object");
+        let mut strict = settings("openai");
+        let problem = strict.update(untyped, Circumstances::default());
+        let event = problem.expect_err("no type").into_event(None);
+        assert_eq!(event.to_fields()["error"]["param"], "session.type");
+        let mut lenient = settings("yandex");
+        lenient
+            .update(untyped, Circumstances::default())
+            .expect("fine");
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl Engine {
         if let (ClientEvent::SessionUpdate(update), Some(Value::Object(patch))) =
             (&mut json.event, json.fields.get_mut("session"))
         {
-            self.take_over(patch);
+            self.adapt(patch);
             update.session = Session(patch.clone());
         }
         let event_id = json.event_id.unwrap_or_else(|| self.ids.next("evt"));
@@ -217,7 +217,7 @@ impl Engine {
                 .get_or_insert_with(|| self.ids.next("item_c"));
         }
         if let ClientEvent::SessionUpdate(update) = &mut event {
-            self.take_over(&mut update.session.0);
+            self.adapt(&mut update.session.0);
         }
         let event_id = self.ids.next("evt");
         let frame = self.dialect.encode_client(&event, Some(&event_id))?;

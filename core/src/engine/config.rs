@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::audio::format::Format;
 use crate::dialect::{Dialect, Quirk};
-use crate::wire::Session;
+use crate::wire::{Map, Session};
 
 /// Settings of the session. Only what is acknowledged counts.
 #[derive(Debug, Default)]
@@ -110,6 +110,16 @@ impl Config {
         self.may_be_repeated && changed != self.acknowledged
     }
 
+    /// Says of which type the session is, where each update must: as asked for, or else as greeted.
+    pub(super) fn name_type(&self, patch: &mut Map, dialect: &Dialect) {
+        if dialect.can("session_type") && !patch.contains_key("type") {
+            let known = self.wanted.0.get("type");
+            let known = known.or_else(|| self.acknowledged.0.get("type"));
+            let known = known.cloned().unwrap_or_else(|| "realtime".into());
+            patch.insert("type".to_owned(), known);
+        }
+    }
+
     pub(super) fn acknowledged(&self) -> &Session {
         &self.acknowledged
     }
@@ -190,6 +200,27 @@ impl Config {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_update_names_the_type_that_was_asked_for_where_the_dialect_insists_on_one() {
+        let typed = |config: &Config, profile: &str, patch: serde_json::Value| {
+            let mut patch = patch.as_object().expect("an object").clone();
+            config.name_type(&mut patch, &Dialect::named(profile).expect("built in"));
+            serde_json::Value::from(patch)
+        };
+        let mut config = Config::default();
+        let tools = json!({"tools": []});
+        let named = json!({"tools": [], "type": "realtime"});
+        assert_eq!(typed(&config, "openai", tools.clone()), named);
+        for free in ["yandex", "openai-beta", "azure-preview", "voicelive"] {
+            assert_eq!(typed(&config, free, tools.clone()), tools);
+        }
+        config.sent("e", &Session::new().set("/type", json!("transcription")));
+        let named = json!({"tools": [], "type": "transcription"});
+        assert_eq!(typed(&config, "azure", tools), named);
+        let theirs = json!({"type": "realtime"});
+        assert_eq!(typed(&config, "openai", theirs.clone()), theirs);
+    }
 
     #[test]
     fn only_the_acknowledged_format_counts_and_a_null_rate_reads_as_the_wanted_one() {

@@ -352,6 +352,7 @@ impl Engine {
             if update.session.0.is_empty() {
                 return self.opened(now, fx);
             }
+            self.config.name_type(&mut update.session.0, &self.dialect);
         }
         let event_id = self.ids.next("evt");
         match self.dialect.encode_client(&event, Some(&event_id)) {

@@ -387,6 +387,12 @@ impl Engine {
         self.gap.dropped(ms);
     }
 
+    /// Makes a patch of the session one that this server takes.
+    fn adapt(&mut self, patch: &mut Map) {
+        self.take_over(patch);
+        self.config.name_type(patch, &self.dialect);
+    }
+
     /// Keeps for itself what the server cannot do of a patch of the session.
     fn take_over(&mut self, patch: &mut Map) {
         self.add_tools(patch);

@@ -69,7 +69,12 @@ impl Engine {
 
     /// What the server is to agree to over a standby link.
     pub(super) fn standby_settings(&self) -> Session {
-        self.endpoints.settings(self.config.agreed())
+        let mut settings = self.endpoints.settings(self.config.agreed());
+        if !settings.0.is_empty() {
+            self.config
+                .name_type(&mut settings.0, &self.standby_dialect());
+        }
+        settings
     }
 
     /// What is spoken over a standby link.

@@ -131,7 +131,10 @@ impl Client {
     }
 
     /// Changes the session.
-    pub(crate) async fn update(&mut self, session: Value) -> Value {
+    pub(crate) async fn update(&mut self, mut session: Value) -> Value {
+        if session["type"].is_null() {
+            session["type"] = json!("realtime");
+        }
         self.send(json!({"type": "session.update", "session": session}))
             .await;
         self.expect("session.updated").await["session"].clone()

@@ -31,6 +31,11 @@ async fn each_mistake_has_its_code_and_names_the_event() {
             Some("session"),
         ),
         (
+            json!({"type": "session.update", "session": {"instructions": "x"}}),
+            "missing_required_parameter",
+            Some("session.type"),
+        ),
+        (
             json!({"type": "session.update", "session": {"foo": 1}}),
             "unknown_parameter",
             Some("session.foo"),
@@ -76,12 +81,12 @@ async fn each_mistake_has_its_code_and_names_the_event() {
             Some("session.type"),
         ),
         (
-            json!({"type": "session.update", "session": {"instructions": "x".repeat(200_000)}}),
+            json!({"type": "session.update", "session": {"type": "realtime", "instructions": "x".repeat(200_000)}}),
             "invalid_value",
             Some("session.instructions"),
         ),
         (
-            json!({"type": "session.update", "session": {"truncation": "never"}}),
+            json!({"type": "session.update", "session": {"type": "realtime", "truncation": "never"}}),
             "invalid_value",
             Some("session.truncation"),
         ),
@@ -274,7 +279,7 @@ async fn the_voice_changes_after_speech_only_where_the_dialect_allows_it() {
         let server = start(config);
         let (mut client, _) = Client::open(&server).await;
         client.respond(json!({})).await;
-        let session = json!({"audio": {"output": {"voice": voice}}});
+        let session = json!({"type": "realtime", "audio": {"output": {"voice": voice}}});
         let update = json!({"type": "session.update", "event_id": "v", "session": session});
         client.send(update).await;
         if is_strict {

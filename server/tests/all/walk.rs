@@ -110,7 +110,10 @@ fn act() -> impl Strategy<Value = Act> {
     let create = |response: Value| json!({"type": "response.create", "response": response});
     let content = json!([{"type": "input_text", "text": "some words"}]);
     let item = json!({"type": "message", "role": "user", "content": content});
-    let update = |session: Value| json!({"type": "session.update", "session": session});
+    let update = |mut session: Value| {
+        session["type"] = json!("realtime");
+        json!({"type": "session.update", "session": session})
+    };
     let detection = |value: Value| update(json!({"audio": {"input": {"turn_detection": value}}}));
     let tools = json!([{"type": "function", "name": "web_search", "parameters": "{}"},
         {"type": "function", "name": "f"}]);
@@ -242,7 +245,7 @@ fn walk(profile: &str, pacing: Pacing, acts: &[Act]) -> HashSet<String> {
         }
     }
     // Without turns the agent speaks no more by itself.
-    let session = json!({"audio": {"input": {"turn_detection": null}}});
+    let session = json!({"type": "realtime", "audio": {"input": {"turn_detection": null}}});
     let last = json!({"type": "session.update", "session": session});
     world.step(PeerInput::Frame(last.to_string()));
     world.wait(60_000);
