@@ -166,6 +166,7 @@ impl Conversation {
             .entry_mut(id)
             .and_then(|entry| entry.item.content.as_mut()?.first_mut());
         if let Some(part) = part {
+            part.extra.remove("transcript");
             part.transcript = Some(transcript.to_owned());
         }
     }
@@ -321,6 +322,14 @@ fn bytes_of(item: &Item) -> usize {
 fn unknown_previous(id: &str) -> Problem {
     let message = format!("Item '{id}' does not exist.");
     Problem::value("previous_item_id", message)
+}
+
+/// A part of speech that has no transcript yet, which servers say rather than leave out.
+pub(crate) fn unread(mut part: Part) -> Part {
+    if part.kind == "input_audio" && part.transcript.is_none() {
+        part.extra.insert("transcript".to_owned(), Value::Null);
+    }
+    part
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use talkwire_core::wire::server::{
 use talkwire_core::wire::{Item, Map, Part, ServerEvent};
 
 use crate::brain::Clip;
-use crate::conversation::{Place, Recording};
+use crate::conversation::{Place, Recording, unread};
 use crate::ears::{Hearing, WordReader};
 use crate::error::{Judged, Problem};
 use crate::io::{JobId, PeerEffects};
@@ -116,10 +116,6 @@ impl Peer {
     }
 
     fn speech_started(&mut self, now: Instant, start_ms: u64, fx: &mut PeerEffects) {
-        let rules = self.settings.turn_detection();
-        if rules.is_some_and(|rules| rules.interrupt_response) {
-            self.interrupt(now, &Ending::Cancelled("turn_detected"), fx);
-        }
         self.idle.disturbed();
         let item_id = self.out.id("item");
         self.hearer.speaking = Some((item_id.clone(), start_ms));
@@ -129,6 +125,11 @@ impl Peer {
             audio_end_ms: None,
         });
         self.out.send(&event, fx);
+        // The cause before its effect: clients stop playing at the former.
+        let rules = self.settings.turn_detection();
+        if rules.is_some_and(|rules| rules.interrupt_response) {
+            self.interrupt(now, &Ending::Cancelled("turn_detected"), fx);
+        }
     }
 
     /// The turn that is spoken is over.
@@ -220,10 +221,10 @@ impl Peer {
             kind: "message".to_owned(),
             status: Some("completed".to_owned()),
             role: Some("user".to_owned()),
-            content: Some(vec![Part {
+            content: Some(vec![unread(Part {
                 kind: "input_audio".to_owned(),
                 ..Part::default()
-            }]),
+            })]),
             ..Item::default()
         };
         let event = ServerEvent::BufferCommitted(Committed {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::{Item, Map};
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, unread};
 use crate::error::{Judged, Problem};
 use crate::mcp::Approvals;
 
@@ -54,6 +54,8 @@ impl ItemRules<'_> {
             item.object = Some("realtime.item".to_owned());
             item.status = Some("completed".to_owned());
         }
+        let parts = item.content.take();
+        item.content = parts.map(|parts| parts.into_iter().map(unread).collect());
         Ok(item)
     }
 

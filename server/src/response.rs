@@ -342,12 +342,13 @@ impl Run {
                 self.open = Some(Open::approval(place, call, scene));
             }
             Op::Text(delta) => {
-                self.written.text += Tokens::of_text(&delta);
+                let text = self.written.text + Tokens::of_text(&delta);
                 let most = self.request.settings.max_tokens();
-                if most.is_some_and(|most| self.written.text > most) {
+                if most.is_some_and(|most| text > most) {
                     self.finish(&Ending::Incomplete("max_output_tokens"), scene);
                     return false;
                 }
+                self.written.text = text;
                 self.open().text(delta, scene);
             }
             Op::Audio(bytes) => {

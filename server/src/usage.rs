@@ -77,10 +77,15 @@ pub(crate) fn usage(read: Read, output: Tokens) -> Usage {
     };
     let mut input_details = details(input);
     input_details.cached_tokens = Some(read.cached.all());
-    let cached = json!({"text_tokens": read.cached.text, "audio_tokens": read.cached.audio});
-    input_details
-        .extra
-        .insert("cached_tokens_details".to_owned(), cached);
+    let cached = json!({"text_tokens": read.cached.text, "audio_tokens": read.cached.audio,
+        "image_tokens": 0});
+    // Pictures are not looked at.
+    let extra = [
+        ("image_tokens", json!(0)),
+        ("cached_tokens_details", cached),
+    ];
+    let extra = extra.map(|(name, value)| (name.to_owned(), value));
+    input_details.extra.extend(extra);
     Usage {
         total_tokens: input.all() + output.all(),
         input_tokens: input.all(),

@@ -200,7 +200,7 @@ async fn loop_gives_the_callers_sound_back() {
 }
 
 #[tokio::test]
-async fn speech_stops_the_answer_which_is_closed_first() {
+async fn speech_that_begins_is_told_and_stops_the_answer() {
     let server = start(strict().pacing(Pacing::Realtime));
     let (mut client, _) = Client::open(&server).await;
     client.say(&"a long story ".repeat(30)).await;
@@ -209,7 +209,8 @@ async fn speech_stops_the_answer_which_is_closed_first() {
     let first = client.until("response.output_audio.delta").await;
     let item_id = of_type(&first, "response.output_item.added")["item"]["id"].clone();
     client.stream(&speech(), RATE_HZ).await;
-    let events = client.until("input_audio_buffer.speech_started").await;
+    client.until("input_audio_buffer.speech_started").await;
+    let events = client.until("response.done").await;
     let done = of_type(&events, "response.done");
     assert_eq!(done["response"]["status"], "cancelled");
     assert_eq!(
@@ -227,6 +228,7 @@ async fn speech_stops_the_answer_which_is_closed_first() {
             "audio_end_ms": ms})
     };
     client.send(truncate(50)).await;
+    client.expect("rate_limits.updated").await;
     let truncated = client.expect("conversation.item.truncated").await;
     assert_eq!(truncated["audio_end_ms"], 50);
     client.send(truncate(999_999)).await;
