@@ -137,7 +137,7 @@ class Walk:
         create = {"item": pick(items), "previous_item_id": pick([None, "root", item])}
         sound = {"audio": audio(pick([True, False]), pick([100, 400]))}
         steps: list[tuple[str, dict[str, Any]]] = [
-            ("session.update", {"session": pick(sessions)}),
+            ("session.update", {"session": {"type": "realtime", **pick(sessions)}}),
             ("response.create", {"response": pick(responses)}),
             ("response.create", {"response": pick(responses)}),
             ("response.cancel", {}),
@@ -181,6 +181,7 @@ async def silence(url: str) -> set[str]:
         "require_approval": "never",
     }
     session = {
+        "type": "realtime",
         "output_modalities": ["text"],
         "tools": [tool],
         "audio": {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 50}}},
