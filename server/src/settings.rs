@@ -130,7 +130,8 @@ impl Settings {
             SESSION
         };
         let clean = schema::judge(patch, fields, "session", &self.dialect)?;
-        if self.dialect.can("session_type") && !clean.contains_key("type") {
+        let insists = self.dialect.table().strict && self.dialect.can("session_type");
+        if insists && !clean.contains_key("type") {
             return Err(Problem::missing("session.type"));
         }
         caps::judge(&clean, "session", self.window_tokens())?;
