@@ -104,6 +104,27 @@ async fn a_call_without_approval_runs_in_its_response_and_is_answered_by_itself(
 }
 
 #[tokio::test]
+async fn the_item_of_a_call_has_output_and_error_in_every_state() {
+    for (text, has_output) in [("who is it?", true), ("a broken one", false)] {
+        let (_server, mut client, _) = client_with(json!([tool("crm", "never")])).await;
+        let events = ask(&mut client, text).await;
+        let items: Vec<&Value> = events.iter().filter_map(|e| e.get("item")).collect();
+        let (open, over) = (items[0], items[items.len() - 1]);
+        assert_eq!(open.get("output"), Some(&Value::Null), "{open}");
+        assert_eq!(open.get("error"), Some(&Value::Null), "{open}");
+        client
+            .send(json!({"type": "conversation.item.retrieve", "item_id": over["id"]}))
+            .await;
+        let kept = client.until("conversation.item.retrieved").await;
+        for item in [over, &kept[kept.len() - 1]["item"]] {
+            assert_eq!(item["output"].is_string(), has_output, "{item}");
+            assert_eq!(item["error"].is_null(), has_output, "{item}");
+            assert!(item.get("output").is_some() && item.get("error").is_some());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_call_waits_for_the_clients_word_which_counts_once() {
     let (_server, mut client, _) = client_with(json!([tool("crm", "always")])).await;
     let mut answers = Vec::new();
