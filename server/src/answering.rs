@@ -266,10 +266,7 @@ impl Peer {
                     self.stop_jobs(at, fx);
                     let run = self.answering.runs.remove(at);
                     self.ended(now, &run);
-                    if run.has_news() && self.answering.follow_ups < MAX_FOLLOW_UPS {
-                        self.answering.follow_ups += 1;
-                        self.answering.owed = true;
-                    }
+                    self.follow_up(&run);
                     return None;
                 }
                 Need::Answer => self.think(now, at, fx),
@@ -303,6 +300,15 @@ impl Peer {
                     }
                 }
             }
+        }
+    }
+
+    /// Answers results of MCP calls, where that is not left to the client.
+    fn follow_up(&mut self, run: &Run) {
+        let answers = run.has_news() && self.out.dialect.can("mcp_answers");
+        if answers && self.answering.follow_ups < MAX_FOLLOW_UPS {
+            self.answering.follow_ups += 1;
+            self.answering.owed = true;
         }
     }
 
