@@ -2,7 +2,7 @@
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use talkwire_server::Pacing;
+use talkwire_server::{Config, Pacing};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Client, Ended, lenient, start, strict};
@@ -302,4 +302,11 @@ async fn an_answer_stops_at_its_limit_of_tokens() {
     assert_eq!(done["status"], "incomplete");
     assert_eq!(done["status_details"]["reason"], "max_output_tokens");
     assert_eq!(done["output"][0]["status"], "incomplete");
+}
+
+#[tokio::test]
+async fn the_first_event_after_the_greeting_of_the_preview_answers_the_client() {
+    let server = start(Config::new().profile("azure-preview"));
+    let (mut client, _) = Client::open(&server).await;
+    client.update(json!({"modalities": ["text"]})).await;
 }
