@@ -305,6 +305,29 @@ async fn an_answer_stops_at_its_limit_of_tokens() {
 }
 
 #[tokio::test]
+async fn a_function_is_chosen_among_the_tools_and_tracing_is_said_once() {
+    let server = start(strict());
+    let (mut client, _) = Client::open(&server).await;
+    let tool = |name: &str| json!({"type": "function", "name": name});
+    client
+        .update(json!({"tools": [tool("f")], "tool_choice": tool("f"), "tracing": "auto"}))
+        .await;
+    client.update(json!({"tracing": "auto"})).await;
+    for (session, param) in [
+        (json!({"tool_choice": tool("g")}), "session.tool_choice"),
+        (json!({"tracing": {"group_id": "x"}}), "session.tracing"),
+    ] {
+        let update = json!({"type": "session.update", "session": session});
+        let error = error(&mut client, update).await;
+        assert_eq!(error["code"], "invalid_value");
+        assert_eq!(error["param"], param);
+    }
+    client
+        .update(json!({"tools": [tool("g")], "tool_choice": tool("g")}))
+        .await;
+}
+
+#[tokio::test]
 async fn the_first_event_after_the_greeting_of_the_preview_answers_the_client() {
     let server = start(Config::new().profile("azure-preview"));
     let (mut client, _) = Client::open(&server).await;
