@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use talkwire_core::audio::resample::resample;
-use talkwire_core::wire::{Item, Map};
+use talkwire_core::wire::server::ResponseRef;
+use talkwire_core::wire::{Item, Map, ServerEvent};
 
 use crate::brain::{Answer, Clip, McpCall, Question};
 use crate::context::{self, Cache};
@@ -156,6 +157,23 @@ impl Peer {
             return Err(Problem::new("response_cancel_not_active", message));
         };
         self.finish(now, at, &Ending::Cancelled("client_cancelled"), fx);
+        Ok(())
+    }
+
+    /// Drops the sound that is still to come: that of the response that runs.
+    pub(crate) fn output_clear(
+        &mut self,
+        now: Instant,
+        fields: &Map,
+        fx: &mut PeerEffects,
+    ) -> Judged<()> {
+        self.know(fields, &[])?;
+        let running = self.answering.default_run();
+        let id = running.map(|at| self.answering.runs[at].id().to_owned());
+        self.interrupt(now, &Ending::Cancelled("client_cancelled"), fx);
+        let response_id = id.unwrap_or_default();
+        let event = ServerEvent::OutputBufferCleared(ResponseRef { response_id });
+        self.out.send(&event, fx);
         Ok(())
     }
 

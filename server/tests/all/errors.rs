@@ -333,3 +333,21 @@ async fn the_first_event_after_the_greeting_of_the_preview_answers_the_client() 
     let (mut client, _) = Client::open(&server).await;
     client.update(json!({"modalities": ["text"]})).await;
 }
+
+#[tokio::test]
+async fn a_server_that_plays_out_clears_what_is_still_to_come() {
+    let config = Config::new().profile("voicelive");
+    let server = start(config.pacing(Pacing::Realtime));
+    let (mut client, _) = Client::open(&server).await;
+    let clear = json!({"type": "output_audio_buffer.clear"});
+    client.send(clear.clone()).await;
+    client.expect("output_audio_buffer.cleared").await;
+    client.say("one two three four five six").await;
+    client.send(json!({"type": "response.create"})).await;
+    client.until("response.audio.delta").await;
+    client.send(clear).await;
+    let done = client.until("response.done").await.pop().expect("one");
+    assert_eq!(done["response"]["status"], "cancelled");
+    let cleared = client.expect("output_audio_buffer.cleared").await;
+    assert_eq!(cleared["response_id"], done["response"]["id"]);
+}
