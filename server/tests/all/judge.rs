@@ -470,3 +470,13 @@ async fn a_broken_rule_is_told_once_with_how_often_it_was_broken() {
     let told = report.to_json();
     assert_eq!(told["breaches"][0]["count"], report.breaches.len());
 }
+
+#[tokio::test]
+async fn answers_that_come_too_late_are_not_taken_for_the_next_ones() {
+    let slow = "faults: [{when: {sent: response.created}, do: {delay: 1500}, every: true}]";
+    let server = start(strict().script_text(slow, "."));
+    let report = check(server.url(), "openai", Duration::from_secs(1)).await;
+    let mut rules: Vec<_> = report.breaches.iter().map(|b| b.rule).collect();
+    rules.dedup();
+    assert_eq!(rules, ["S4"], "{}", report.to_text());
+}
