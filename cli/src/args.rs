@@ -142,7 +142,8 @@ pub(crate) struct Call {
     /// Server to call: ws:// or wss://
     #[arg(long)]
     pub(crate) url: String,
-    /// Environment variable that holds the credential; default: that of the dialect
+    /// Environment variable that holds the credential; default: that of the
+    /// dialect, except to a server on this machine, which gets a credential only if named here
     #[arg(long, value_name = "NAME")]
     pub(crate) api_key_env: Option<String>,
     /// Dialect of the server: a built-in name, or the path of a JSON table
@@ -268,7 +269,8 @@ pub(crate) struct CheckServer {
     /// Dialect that it is said to speak: a built-in name, or the path of a JSON table
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) dialect: Option<String>,
-    /// Environment variable that holds the credential; default: that of the dialect
+    /// Environment variable that holds the credential; default: that of the
+    /// dialect, except to a server on this machine, which gets a credential only if named here
     #[arg(long, value_name = "NAME")]
     pub(crate) api_key_env: Option<String>,
     /// Model; a short name is completed by --folder

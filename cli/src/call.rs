@@ -8,6 +8,7 @@ use talkwire_core::audio::wav::{self, Wav};
 use talkwire_core::dialect::{Dialect, Quirk};
 use talkwire_core::error::{Error, Kind, Result};
 use talkwire_core::event::End;
+use talkwire_core::net::endpoint::Endpoint;
 use talkwire_core::wire::session::Modality;
 use talkwire_core::wire::{Item, Session as Settings};
 use talkwire_core::{Client, Options};
@@ -77,7 +78,11 @@ fn call(args: &Call, stop: &Stop) -> Result<(i32, Value)> {
     if let Some(path) = &args.transcript {
         artifacts::write_transcript(path, &record)?;
     }
-    Ok(outcome(args, over, failure, &record, &end))
+    let outcome = outcome(args, over, failure, &record, &end);
+    if end.http_status == Some(401) && args.api_key_env.is_none() {
+        warn_of_unsent_key(&args.url, &dialect);
+    }
+    Ok(outcome)
 }
 
 fn outcome(
@@ -167,6 +172,19 @@ fn open(
             }
         }
         dialled => dialled,
+    }
+}
+
+/// Says why a server on this machine got no credential, if there is one.
+pub(crate) fn warn_of_unsent_key(url: &str, dialect: &Dialect) {
+    let usual = dialect.table().key_env.as_deref();
+    let usual = usual.filter(|usual| credential(usual).is_some());
+    let is_here = Endpoint::parse(url).is_ok_and(|endpoint| endpoint.is_loopback());
+    if let Some(usual) = usual.filter(|_| is_here) {
+        report::warn(&format!(
+            "the credential in {usual} is not sent to a server on this machine unless \
+             --api-key-env {usual} says so"
+        ));
     }
 }
 

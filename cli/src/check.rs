@@ -76,14 +76,19 @@ fn try_server(args: &CheckServer) -> Result<Report> {
             .and_then(call::credential),
     };
     let model = args.model.as_deref();
-    judge::check_server(&judge::CheckServer {
+    let checked = judge::check_server(&judge::CheckServer {
         url: args.url.clone(),
         model: model.map(|model| dialect.model_name(args.folder.as_deref(), model)),
-        dialect,
+        dialect: dialect.clone(),
         key,
         extra_ca: args.ca.as_deref().map(call::file).transpose()?,
         patience: Duration::from_secs(args.patience),
-    })
+    });
+    let is_refused = |error: &Error| error.provider().http_status == Some(401);
+    if args.api_key_env.is_none() && checked.as_ref().is_err_and(is_refused) {
+        call::warn_of_unsent_key(&args.url, &dialect);
+    }
+    checked
 }
 
 fn try_client(args: &CheckClient, stop: &Stop) -> Result<Report> {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use talkwire_core::audio::resample::resample;
-use talkwire_core::wire::{Item, Map};
+use talkwire_core::wire::server::ResponseRef;
+use talkwire_core::wire::{Item, Map, ServerEvent};
 
 use crate::brain::{Answer, Clip, McpCall, Question};
 use crate::context::{self, Cache};
@@ -159,6 +160,23 @@ impl Peer {
         Ok(())
     }
 
+    /// Drops the sound that is still to come: that of the response that runs.
+    pub(crate) fn output_clear(
+        &mut self,
+        now: Instant,
+        fields: &Map,
+        fx: &mut PeerEffects,
+    ) -> Judged<()> {
+        self.know(fields, &[])?;
+        let running = self.answering.default_run();
+        let id = running.map(|at| self.answering.runs[at].id().to_owned());
+        self.interrupt(now, &Ending::Cancelled("client_cancelled"), fx);
+        let response_id = id.unwrap_or_default();
+        let event = ServerEvent::OutputBufferCleared(ResponseRef { response_id });
+        self.out.send(&event, fx);
+        Ok(())
+    }
+
     /// Answers a detected turn, now or after the response that runs.
     pub(crate) fn answer_turn(&mut self, now: Instant, fx: &mut PeerEffects) {
         if self.answering.default_run().is_some() {
@@ -266,10 +284,7 @@ impl Peer {
                     self.stop_jobs(at, fx);
                     let run = self.answering.runs.remove(at);
                     self.ended(now, &run);
-                    if run.has_news() && self.answering.follow_ups < MAX_FOLLOW_UPS {
-                        self.answering.follow_ups += 1;
-                        self.answering.owed = true;
-                    }
+                    self.follow_up(&run);
                     return None;
                 }
                 Need::Answer => self.think(now, at, fx),
@@ -303,6 +318,15 @@ impl Peer {
                     }
                 }
             }
+        }
+    }
+
+    /// Answers results of MCP calls, where that is not left to the client.
+    fn follow_up(&mut self, run: &Run) {
+        let answers = run.has_news() && self.out.dialect.can("mcp_answers");
+        if answers && self.answering.follow_ups < MAX_FOLLOW_UPS {
+            self.answering.follow_ups += 1;
+            self.answering.owed = true;
         }
     }
 

@@ -1,7 +1,7 @@
 //! The item a response is writing: its events from `added` to `done`, also when it is cut short.
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use talkwire_core::audio::format::Format;
 use talkwire_core::dialect::Quirk;
 use talkwire_core::wire::server::{
@@ -344,16 +344,7 @@ impl Open {
                 let approved = json!(approved);
                 item.extra
                     .insert("approval_request_id".to_owned(), approved);
-                match (status, &call.outcome) {
-                    ("completed", Ok(output)) => item.output = Some(output.clone()),
-                    ("in_progress", _) => {}
-                    (_, outcome) => {
-                        let stopped = "the response was stopped".to_owned();
-                        let message = outcome.clone().err().unwrap_or(stopped);
-                        let error = json!({"type": "tool_execution_error", "message": message});
-                        item.extra.insert("error".to_owned(), error);
-                    }
-                }
+                tell_outcome(&mut item, mcp_outcome(status, call));
             }
             Body::Approval(call) => {
                 item.arguments = Some(call.arguments.clone());
@@ -372,6 +363,32 @@ fn mcp_item(item: &mut Item, kind: &str, call: &McpCall) {
     item.name = Some(call.name.clone());
     item.extra
         .insert("server_label".to_owned(), json!(call.server));
+}
+
+/// What an MCP call brought, or why it failed; nothing while it runs.
+fn mcp_outcome(status: &str, call: &McpCall) -> Option<Result<String, String>> {
+    match (status, &call.outcome) {
+        ("in_progress", _) => None,
+        ("completed", outcome) | (_, outcome @ Err(_)) => Some(outcome.clone()),
+        (_, Ok(_)) => Some(Err("the response was stopped".to_owned())),
+    }
+}
+
+/// Clients refuse the item of a call that lacks one of the two fields, null or not.
+fn tell_outcome(item: &mut Item, outcome: Option<Result<String, String>>) {
+    let (output, error) = match outcome {
+        Some(Ok(output)) => (Some(output), Value::Null),
+        Some(Err(message)) => {
+            let error = json!({"type": "tool_execution_error", "message": message});
+            (None, error)
+        }
+        None => (None, Value::Null),
+    };
+    if output.is_none() {
+        item.extra.insert("output".to_owned(), Value::Null);
+    }
+    item.output = output;
+    item.extra.insert("error".to_owned(), error);
 }
 
 fn final_part(spoken: bool, text: &str) -> Part {

@@ -305,6 +305,7 @@ impl Peer {
             }
             "response.create" => self.response_create(now, fields, fx),
             "response.cancel" => self.response_cancel(now, fields, fx),
+            "output_audio_buffer.clear" => self.output_clear(now, fields, fx),
             _ => {
                 let message = format!("Invalid value: '{name}' is no event of this protocol.");
                 Err(Problem::value("type", message))

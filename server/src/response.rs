@@ -174,7 +174,7 @@ impl Run {
             .map_or(now, |(from, lasts)| (from + lasts).max(now))
     }
 
-    /// Whether it ended with something that the agent is to answer by itself.
+    /// Whether it ended with something that is to be answered.
     pub(crate) fn has_news(&self) -> bool {
         self.has_news
     }

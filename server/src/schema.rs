@@ -29,6 +29,8 @@ pub(crate) enum Rule {
     Tokens,
     Tools,
     ToolChoice,
+    /// How fast the agent speaks.
+    Speed,
 }
 
 /// A field; `cap` names the ability a dialect needs to have it.
@@ -93,7 +95,7 @@ const INPUT: &[Field] = &[
 const OUTPUT: &[Field] = &[
     field("format", Rule::Format),
     field("voice", Rule::Voice),
-    field("speed", Rule::Number(0.25, 2.0)),
+    field("speed", Rule::Speed),
     ability("role", Rule::OrNull(&Rule::Text), "voice_roles"),
     ability("pitch_shift", Rule::Number(-1000.0, 1000.0), "voice_roles"),
 ];
@@ -208,13 +210,13 @@ fn judge_value(value: &Value, rule: Rule, path: &str, dialect: &Dialect) -> Judg
         }
         Rule::Modalities => judge_modalities(value, path, dialect)?,
         Rule::Format => return judge_format(value, path, dialect).map(Some),
-        Rule::Voice => need(
-            value.is_string() || ["id", "name"].iter().any(|key| value[key].is_string()),
-            path,
-            "a string or an object with an id or a name",
-        )?,
+        Rule::Voice => judge_voice(value, path, dialect)?,
+        Rule::Speed => {
+            let most = if dialect.table().strict { 1.5 } else { 2.0 };
+            judge_number(value, 0.25, most, path)?;
+        }
         Rule::Tokens => judge_tokens(value, path, dialect)?,
-        Rule::Tools => judge_tools(value, path)?,
+        Rule::Tools => judge_tools(value, path, dialect)?,
         Rule::ToolChoice => judge_tool_choice(value, path)?,
     }
     Ok(Some(value.clone()))
@@ -335,7 +337,38 @@ fn judge_tokens(value: &Value, path: &str, dialect: &Dialect) -> Judged<()> {
     }
 }
 
-fn judge_tools(value: &Value, path: &str) -> Judged<()> {
+/// A voice of one's own is an object; the names of the others are known.
+fn judge_voice(value: &Value, path: &str, dialect: &Dialect) -> Judged<()> {
+    need(
+        value.is_string() || ["id", "name"].iter().any(|key| value[key].is_string()),
+        path,
+        "a string or an object with an id or a name",
+    )?;
+    let voices = &dialect.table().voices;
+    match value.as_str() {
+        Some(name) if dialect.table().strict && !voices.is_empty() => {
+            let names: Vec<_> = voices.keys().map(String::as_str).collect();
+            judge_choice(&Value::from(name), &names, path)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Longest name of a function.
+const MAX_NAME: usize = 64;
+
+fn judge_name(name: &str, path: &str) -> Judged<()> {
+    let may_be = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.len() <= MAX_NAME && name.chars().all(may_be) {
+        return Ok(());
+    }
+    let message = format!(
+        "Invalid '{path}': a name has at most {MAX_NAME} of the characters a-z, A-Z, 0-9, _ and -."
+    );
+    Err(Problem::value(path, message))
+}
+
+fn judge_tools(value: &Value, path: &str, dialect: &Dialect) -> Judged<()> {
     let tools = value
         .as_array()
         .ok_or_else(|| Problem::kind(path, "an array"))?;
@@ -351,7 +384,11 @@ fn judge_tools(value: &Value, path: &str) -> Judged<()> {
             "name"
         };
         match tool.get(name) {
-            Some(Value::String(name)) if !name.is_empty() => {}
+            Some(Value::String(name)) if !name.is_empty() => {
+                if kind == "function" && dialect.table().strict {
+                    judge_name(name, &format!("{path}.name"))?;
+                }
+            }
             Some(Value::String(_)) | None => {
                 return Err(Problem::missing(format!("{path}.{name}")));
             }
@@ -452,6 +489,21 @@ mod tests {
                 "invalid_value",
                 "session.tool_choice",
             ),
+            (
+                json!({"tools": [{"type": "function", "name": "what now?"}]}),
+                "invalid_value",
+                "session.tools[0].name",
+            ),
+            (
+                json!({"audio": {"output": {"voice": "nobody"}}}),
+                "invalid_value",
+                "session.audio.output.voice",
+            ),
+            (
+                json!({"audio": {"output": {"speed": 1.6}}}),
+                "invalid_value",
+                "session.audio.output.speed",
+            ),
         ];
         for (patch, code, param) in cases {
             let problem = check(patch, "openai").expect_err(param);
@@ -467,6 +519,14 @@ mod tests {
         assert!(clean.get("foo").is_none());
         assert_eq!(clean["audio"]["output"]["role"], "good");
         assert_eq!(clean["audio"]["output"]["format"]["rate"], 8000);
+    }
+
+    #[test]
+    fn a_voice_of_ones_own_needs_no_known_name() {
+        let patch = json!({"audio": {"output": {"voice": {"id": "voice_1"}, "speed": 0.25}}});
+        assert_eq!(check(patch.clone(), "openai").expect("fine"), patch);
+        let patch = json!({"audio": {"output": {"voice": "nobody", "speed": 2.0}}});
+        assert_eq!(check(patch.clone(), "yandex").expect("fine"), patch);
     }
 
     #[test]

@@ -146,8 +146,19 @@ impl Settings {
             let message = "The input format cannot change while the input buffer holds audio.";
             return Err(Problem::value("session.audio.input.format", message));
         }
+        self.judge_tracing(&changed)?;
         *self = changed;
         Ok(())
+    }
+
+    /// Tracing is said once; clients that write out all they know repeat it.
+    fn judge_tracing(&self, changed: &Self) -> Judged<()> {
+        let (old, new) = (self.echo("/tracing"), changed.echo("/tracing"));
+        if !self.dialect.table().strict || old.is_null() || new.is_null() || old == new {
+            return Ok(());
+        }
+        let message = "Tracing cannot be changed once it is on.";
+        Err(Problem::value("session.tracing", message))
     }
 
     /// Judges the `response` of a `response.create`.
@@ -182,8 +193,24 @@ impl Settings {
         changed.complete_detection(&mut clean)?;
         schema::make_room(&mut changed.session.0, &clean, WHOLE);
         changed.session.merge(&Session(clean.clone()));
-        changed.judge_role(&Session(clean), path)?;
+        let patch = Session(clean);
+        changed.judge_tool_choice(&patch, path)?;
+        changed.judge_role(&patch, path)?;
         Ok(changed)
+    }
+
+    /// A function that is to be called is among the tools.
+    fn judge_tool_choice(&self, patch: &Session, path: &str) -> Judged<()> {
+        let choice = patch.pointer("/tool_choice");
+        let name = choice.filter(|choice| choice["type"] == "function");
+        let name = name.and_then(|choice| choice["name"].as_str());
+        match name {
+            Some(name) if self.dialect.table().strict && !self.offers(name) => {
+                let message = format!("Tool choice '{name}' not found in 'tools' parameter.");
+                Err(Problem::value(format!("{path}.tool_choice"), message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A turn detection of another type than the current one starts from that type's defaults.

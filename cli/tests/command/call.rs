@@ -180,6 +180,8 @@ fn a_credential_that_lies_around_is_not_sent_to_a_local_server() {
             !ran.stderr.contains("wrong") && !ran.stdout.contains("wrong"),
             "{ran:?}"
         );
+        let hint = "--api-key-env YANDEX_API_KEY";
+        assert_eq!(ran.stderr.contains(hint), !named, "{ran:?}");
     }
 }
 

@@ -140,7 +140,7 @@ impl Engine {
 
     /// Takes what the old link leaves unfinished: commands wait for the new one, answers are over.
     fn carry(&mut self, now: Instant, fx: &mut Effects) -> (Owed, Vec<Gone>) {
-        let is_awaited = self.responses.is_awaited();
+        let is_awaited = self.responses.is_awaited() | self.tools.mcp.forget();
         let (responses, requests) = (&mut self.responses, &mut self.requests);
         let (gone, dropped) = responses.carry(|event_id| requests.take(event_id));
         let replaced = || Err(Error::new(Kind::Cancelled, REPLACED));

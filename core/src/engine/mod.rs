@@ -42,6 +42,7 @@ pub mod history;
 pub mod io;
 mod link;
 mod liveness;
+mod mcp;
 mod media;
 mod overlap;
 mod playout;

@@ -17,6 +17,9 @@ use crate::wire::{ClientEvent, Item, Map, ServerEvent, Session};
 impl Engine {
     /// Lets the book of calls see an event.
     pub(super) fn calls(&mut self, now: Instant, event: &ServerEvent, fx: &mut Effects) {
+        if !self.dialect.can("mcp_answers") {
+            self.mcp_calls(event);
+        }
         match event {
             ServerEvent::OutputItemDone(e) => {
                 let place = (self.link.id(), self.history.last_id());
@@ -33,6 +36,25 @@ impl Engine {
                 let is_cancelled = e.response.status.as_deref() == Some("cancelled");
                 self.tools.response_done(id, is_cancelled);
                 self.go_on(now, fx);
+            }
+            ServerEvent::McpCallCompleted(_) | ServerEvent::McpCallFailed(_) => {
+                self.go_on(now, fx);
+            }
+            _ => {}
+        }
+    }
+
+    fn mcp_calls(&mut self, event: &ServerEvent) {
+        match event {
+            ServerEvent::OutputItemAdded(e) | ServerEvent::OutputItemDone(e) => {
+                self.tools.mcp.seen(e);
+            }
+            ServerEvent::McpCallCompleted(e) | ServerEvent::McpCallFailed(e) => {
+                self.tools.mcp_over(&e.item_id);
+            }
+            ServerEvent::ResponseDone(e) if e.response.status.as_deref() != Some("completed") => {
+                let id = e.response.id.as_deref().unwrap_or_default();
+                self.tools.mcp.stop(id);
             }
             _ => {}
         }

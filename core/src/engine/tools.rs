@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::io::LinkId;
+use super::mcp::McpCalls;
 use super::replay::Pair;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
@@ -76,6 +77,7 @@ pub(super) struct Tools {
     key: String,
     /// Responses that are done and whose calls are not all answered.
     done: VecDeque<String>,
+    pub(super) mcp: McpCalls,
 }
 
 /// The model calls few functions at once; older entries have been settled long ago.
@@ -88,6 +90,7 @@ impl Tools {
             book: VecDeque::new(),
             key,
             done: VecDeque::new(),
+            mcp: McpCalls::default(),
         }
     }
 
@@ -233,16 +236,29 @@ impl Tools {
 
     /// A response is done. One that was cancelled leaves the next word to the customer.
     pub(super) fn response_done(&mut self, response_id: &str, is_cancelled: bool) {
-        let is_asked = self
-            .book
-            .iter()
-            .any(|call| call.is_registered && call.response_id == response_id);
+        let mut calls = self.book.iter().filter(|c| c.response_id == response_id);
+        // Who answers calls by itself asks by itself, too.
+        let is_asked = match calls.clone().next() {
+            Some(_) => calls.any(|call| call.is_registered),
+            None => self.mcp.are_made_by(response_id),
+        };
         if is_asked && !is_cancelled {
-            if self.done.len() == MOST {
-                self.done.pop_front();
-            }
-            self.done.push_back(response_id.to_owned());
+            self.finish(response_id);
         }
+    }
+
+    /// A call of an MCP tool is over. An approved one may belong to no response.
+    pub(super) fn mcp_over(&mut self, item_id: &str) {
+        if !self.mcp.over(item_id) {
+            self.finish("");
+        }
+    }
+
+    fn finish(&mut self, response_id: &str) {
+        if self.done.len() == MOST {
+            self.done.pop_front();
+        }
+        self.done.push_back(response_id.to_owned());
     }
 
     /// Whether all calls of a response that is done are answered, so that the model goes on. Told
@@ -250,7 +266,7 @@ impl Tools {
     pub(super) fn is_batch_ready(&mut self) -> bool {
         let is_open = |id: &String| {
             let mut calls = self.book.iter().filter(|call| call.response_id == *id);
-            calls.any(|call| call.state != State::Answered)
+            calls.any(|call| call.state != State::Answered) || self.mcp.run_for(id)
         };
         let ready = self.done.iter().position(|id| !is_open(id));
         ready.and_then(|at| self.done.remove(at)).is_some()
@@ -322,9 +338,9 @@ impl Tools {
         self.book.push_back(call);
     }
 
-    /// Whether a call waits for its output.
+    /// Whether a call waits for its output or runs.
     pub(super) fn is_waiting(&self) -> bool {
-        self.book.iter().any(|call| call.state != State::Answered)
+        self.book.iter().any(|call| call.state != State::Answered) || self.mcp.run()
     }
 
     pub(super) fn check(&self) {

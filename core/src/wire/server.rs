@@ -257,7 +257,8 @@ wire_struct! {
 
     /// A response by its id.
     pub struct ResponseRef {
-        /// The response.
+        /// The response, where one is meant.
+        #[serde(skip_serializing_if = "String::is_empty")]
         pub response_id: String,
     }
 

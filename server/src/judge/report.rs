@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use super::rules;
 
+/// Things seen of one rule that a report for people names.
+const MAX_SEEN: usize = 8;
+
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,12 +76,32 @@ impl Report {
         });
     }
 
+    /// Each broken rule once, with all that was seen of it and how often.
+    fn by_rule(&self) -> Vec<(&'static str, Vec<(&str, usize)>)> {
+        let mut rules: Vec<(&'static str, Vec<(&str, usize)>)> = Vec::new();
+        for Breach { rule, seen } in &self.breaches {
+            let at = rules.iter().position(|(known, _)| known == rule);
+            let at = at.unwrap_or_else(|| {
+                rules.push((rule, Vec::new()));
+                rules.len() - 1
+            });
+            let sights = &mut rules[at].1;
+            match sights.iter_mut().find(|(known, _)| known == seen) {
+                Some((_, count)) => *count += 1,
+                None => sights.push((seen, 1)),
+            }
+        }
+        rules
+    }
+
     /// For programs.
     pub fn to_json(&self) -> Value {
         let steps = self.steps.iter();
         let steps = steps.map(|step| json!({"asked": step.asked, "seen": step.seen}));
-        let breaches = self.breaches.iter().map(|breach| {
-            json!({"rule": breach.rule, "words": rules::words(breach.rule), "seen": breach.seen})
+        let breaches = self.by_rule().into_iter().map(|(rule, seen)| {
+            let count: usize = seen.iter().map(|(_, count)| count).sum();
+            let seen: Vec<_> = seen.iter().map(|(seen, _)| seen).collect();
+            json!({"rule": rule, "words": rules::words(rule), "count": count, "seen": seen})
         });
         let capabilities = self.capabilities.iter();
         let capabilities = capabilities
@@ -114,13 +137,18 @@ impl Report {
             };
             line(format!("  {:<28} {is_there:<4} {}", can.name, can.detail));
         }
-        for breach in &self.breaches {
-            line(format!(
-                "\nBROKEN {}: {}",
-                breach.rule,
-                rules::words(breach.rule)
-            ));
-            line(format!("  {}", breach.seen));
+        for (rule, seen) in self.by_rule() {
+            line(format!("\nBROKEN {rule}: {}", rules::words(rule)));
+            for (seen, count) in seen.iter().take(MAX_SEEN) {
+                let times = match count {
+                    1 => String::new(),
+                    more => format!(" ({more} times)"),
+                };
+                line(format!("  {seen}{times}"));
+            }
+            if seen.len() > MAX_SEEN {
+                line(format!("  and {} more", seen.len() - MAX_SEEN));
+            }
         }
         line(match self.breaches.len() {
             0 => "\nno rule was broken".to_owned(),

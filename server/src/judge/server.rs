@@ -143,6 +143,8 @@ pub(super) struct ServerWatch {
     event_ids: BTreeSet<String>,
     running: BTreeMap<String, Response>,
     over: BTreeSet<String>,
+    /// Responses that nobody waits for any longer.
+    late: BTreeSet<String>,
     speech: Option<(String, bool)>,
     breaches: Vec<Breach>,
 }
@@ -169,6 +171,7 @@ impl ServerWatch {
             event_ids: BTreeSet::new(),
             running: BTreeMap::new(),
             over: BTreeSet::new(),
+            late: BTreeSet::new(),
             speech: None,
             breaches: Vec::new(),
         }
@@ -231,8 +234,16 @@ impl ServerWatch {
         self.envelope(&seen);
         self.fields(&seen);
         self.formats.learn(&seen.name, raw, &self.dialect);
+        if self.is_late(&seen) {
+            return None;
+        }
         self.judge(&seen);
         Some(seen)
+    }
+
+    fn is_late(&self, seen: &Seen) -> bool {
+        let ids = ["/response_id", "/response/id"].map(|pointer| seen.text(pointer));
+        ids.iter().any(|id| self.late.contains(*id))
     }
 
     fn envelope(&mut self, seen: &Seen) {
@@ -419,10 +430,12 @@ impl ServerWatch {
         self.breaches.extend(breaches);
     }
 
-    /// The end of the session. What still runs never ended.
+    /// The end of the session, or of patience. What still runs never ended, and what comes of it all
+    /// the same is no part of what is asked next.
     pub(super) fn end(&mut self) {
         for id in std::mem::take(&mut self.running).into_keys() {
             self.broken("S4", format!("response {id} has no response.done"));
+            self.late.insert(id);
         }
     }
 }

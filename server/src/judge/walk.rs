@@ -90,6 +90,8 @@ pub(super) struct Walk {
     pub(super) seen: Vec<Seen>,
     pub(super) report: Report,
     asked: u32,
+    /// Each `response.create` that neither a response nor an error has answered yet.
+    owed: Vec<String>,
     is_over: bool,
 }
 
@@ -106,6 +108,7 @@ impl Walk {
             seen: Vec::new(),
             report,
             asked: 0,
+            owed: Vec::new(),
             is_over: false,
         }
     }
@@ -155,6 +158,9 @@ impl Walk {
             _ => Map::new(),
         };
         let frame = self.dialect.encode_client_fields(name, fields, Some(&id));
+        if name == "response.create" {
+            self.owed.push(id.clone());
+        }
         self.send(Message::text(frame)).await;
         id
     }
@@ -209,6 +215,7 @@ impl Walk {
                 }
             };
             if let Some(seen) = self.watch.frame(text.as_str()) {
+                self.paid(&seen);
                 self.seen.push(seen.clone());
                 if fits(&seen) {
                     return Some(seen);
@@ -218,21 +225,30 @@ impl Walk {
         None
     }
 
+    /// Servers answer one request after another, and do not say with which response.
+    fn paid(&mut self, seen: &Seen) {
+        let by = seen.text("/error/event_id");
+        match seen.name.as_str() {
+            "response.created" if !self.owed.is_empty() => drop(self.owed.remove(0)),
+            "error" if by.is_empty() => drop(self.owed.pop()),
+            "error" => self.owed.retain(|id| id != by),
+            _ => {}
+        }
+    }
+
     /// Reads until an event of that name came in this step.
     pub(super) async fn named(&mut self, name: &str) -> Option<Seen> {
         self.until(|seen| seen.name == name).await
     }
 
-    /// Reads until no response runs, so that the next step begins in peace.
+    /// Reads until no response runs or is to come, so that the next step begins in peace.
     pub(super) async fn settle(&mut self) {
-        while self.watch.is_busy() {
-            if self
-                .next_until(|seen| seen.name == "response.done")
-                .await
-                .is_none()
-            {
+        let is_news = |seen: &Seen| seen.name == "error" || seen.name.starts_with("response.");
+        while self.watch.is_busy() || !self.owed.is_empty() {
+            if self.next_until(is_news).await.is_none() {
                 // What never ends is a breach, and must not be blamed on the next step.
                 self.watch.end();
+                self.owed.clear();
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use talkwire_server::Pacing;
+use talkwire_server::{Config, Pacing};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Client, Ended, lenient, start, strict};
@@ -307,4 +307,52 @@ async fn an_answer_stops_at_its_limit_of_tokens() {
     assert_eq!(done["status"], "incomplete");
     assert_eq!(done["status_details"]["reason"], "max_output_tokens");
     assert_eq!(done["output"][0]["status"], "incomplete");
+}
+
+#[tokio::test]
+async fn a_function_is_chosen_among_the_tools_and_tracing_is_said_once() {
+    let server = start(strict());
+    let (mut client, _) = Client::open(&server).await;
+    let tool = |name: &str| json!({"type": "function", "name": name});
+    client
+        .update(json!({"tools": [tool("f")], "tool_choice": tool("f"), "tracing": "auto"}))
+        .await;
+    client.update(json!({"tracing": "auto"})).await;
+    for (session, param) in [
+        (json!({"tool_choice": tool("g")}), "session.tool_choice"),
+        (json!({"tracing": {"group_id": "x"}}), "session.tracing"),
+    ] {
+        let update = json!({"type": "session.update", "session": session});
+        let error = error(&mut client, update).await;
+        assert_eq!(error["code"], "invalid_value");
+        assert_eq!(error["param"], param);
+    }
+    client
+        .update(json!({"tools": [tool("g")], "tool_choice": tool("g")}))
+        .await;
+}
+
+#[tokio::test]
+async fn the_first_event_after_the_greeting_of_the_preview_answers_the_client() {
+    let server = start(Config::new().profile("azure-preview"));
+    let (mut client, _) = Client::open(&server).await;
+    client.update(json!({"modalities": ["text"]})).await;
+}
+
+#[tokio::test]
+async fn a_server_that_plays_out_clears_what_is_still_to_come() {
+    let config = Config::new().profile("voicelive");
+    let server = start(config.pacing(Pacing::Realtime));
+    let (mut client, _) = Client::open(&server).await;
+    let clear = json!({"type": "output_audio_buffer.clear"});
+    client.send(clear.clone()).await;
+    client.expect("output_audio_buffer.cleared").await;
+    client.say("one two three four five six").await;
+    client.send(json!({"type": "response.create"})).await;
+    client.until("response.audio.delta").await;
+    client.send(clear).await;
+    let done = client.until("response.done").await.pop().expect("one");
+    assert_eq!(done["response"]["status"], "cancelled");
+    let cleared = client.expect("output_audio_buffer.cleared").await;
+    assert_eq!(cleared["response_id"], done["response"]["id"]);
 }

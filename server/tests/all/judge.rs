@@ -447,3 +447,36 @@ async fn a_client_that_keeps_the_rules_is_told_what_it_used() {
     assert_eq!(used("item function_call_output"), Some(true));
     assert_eq!(used("response.cancel"), Some(false));
 }
+
+#[tokio::test]
+async fn a_broken_rule_is_told_once_with_how_often_it_was_broken() {
+    let server = start(strict());
+    let url = planted(server.url().to_owned(), |_, mut event| {
+        if let Some(response) = event.get_mut("response").and_then(Value::as_object_mut) {
+            response.remove("usage");
+        }
+        vec![event]
+    })
+    .await;
+    let report = check(&url, "openai", Duration::from_secs(5)).await;
+    let text = report.to_text();
+    assert!(report.breaches.len() > 4, "{text}");
+    assert_eq!(text.matches("BROKEN S11:").count(), 1, "{text}");
+    let times = report.breaches.iter();
+    let times = times
+        .filter(|b| b.seen.starts_with("response.created"))
+        .count();
+    assert!(text.contains(&format!("({times} times)")), "{text}");
+    let told = report.to_json();
+    assert_eq!(told["breaches"][0]["count"], report.breaches.len());
+}
+
+#[tokio::test]
+async fn answers_that_come_too_late_are_not_taken_for_the_next_ones() {
+    let slow = "faults: [{when: {sent: response.created}, do: {delay: 1500}, every: true}]";
+    let server = start(strict().script_text(slow, "."));
+    let report = check(server.url(), "openai", Duration::from_secs(1)).await;
+    let mut rules: Vec<_> = report.breaches.iter().map(|b| b.rule).collect();
+    rules.dedup();
+    assert_eq!(rules, ["S4"], "{}", report.to_text());
+}

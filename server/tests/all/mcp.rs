@@ -77,7 +77,7 @@ async fn the_tools_of_a_server_are_listed_once_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_call_without_approval_runs_in_its_response_and_is_answered_by_itself() {
+async fn a_call_without_approval_runs_in_its_response_and_the_client_asks_for_its_answer() {
     let (_server, mut client, _) = client_with(json!([tool("crm", "never")])).await;
     let events = ask(&mut client, "who is it?").await;
     let expected = [
@@ -95,12 +95,33 @@ async fn a_call_without_approval_runs_in_its_response_and_is_answered_by_itself(
     assert_eq!(types(&events), expected);
     assert_eq!(output(&events)[0]["output"], r#"{"city":"Kazan"}"#);
     assert_eq!(output(&events)[0]["arguments"], r#"{"phone":"1"}"#);
-    let next = client.until("response.done").await;
-    assert_eq!(text_of(&next), "Found.");
+    client.expect("rate_limits.updated").await;
+    assert_eq!(text_of(&client.respond(json!({})).await), "Found.");
     let events = ask(&mut client, "a broken one").await;
     assert!(types(&events).contains(&"response.mcp_call.failed"));
     assert_eq!(output(&events)[0]["error"]["message"], "no such customer");
-    assert_eq!(text_of(&client.until("response.done").await), "Not found.");
+    assert_eq!(text_of(&client.respond(json!({})).await), "Not found.");
+}
+
+#[tokio::test]
+async fn the_item_of_a_call_has_output_and_error_in_every_state() {
+    for (text, has_output) in [("who is it?", true), ("a broken one", false)] {
+        let (_server, mut client, _) = client_with(json!([tool("crm", "never")])).await;
+        let events = ask(&mut client, text).await;
+        let items: Vec<&Value> = events.iter().filter_map(|e| e.get("item")).collect();
+        let (open, over) = (items[0], items[items.len() - 1]);
+        assert_eq!(open.get("output"), Some(&Value::Null), "{open}");
+        assert_eq!(open.get("error"), Some(&Value::Null), "{open}");
+        client
+            .send(json!({"type": "conversation.item.retrieve", "item_id": over["id"]}))
+            .await;
+        let kept = client.until("conversation.item.retrieved").await;
+        for item in [over, &kept[kept.len() - 1]["item"]] {
+            assert_eq!(item["output"].is_string(), has_output, "{item}");
+            assert_eq!(item["error"].is_null(), has_output, "{item}");
+            assert!(item.get("output").is_some() && item.get("error").is_some());
+        }
+    }
 }
 
 #[tokio::test]
@@ -122,7 +143,8 @@ async fn a_call_waits_for_the_clients_word_which_counts_once() {
         if approve {
             let run = client.until("response.done").await;
             assert_eq!(output(&run)[0]["approval_request_id"], request["id"]);
-            assert_eq!(text_of(&client.until("response.done").await), "Found.");
+            client.expect("rate_limits.updated").await;
+            assert_eq!(text_of(&client.respond(json!({})).await), "Found.");
             client.expect("rate_limits.updated").await;
         }
     }
@@ -134,13 +156,21 @@ async fn a_call_waits_for_the_clients_word_which_counts_once() {
 }
 
 #[tokio::test]
-async fn calls_that_never_end_are_stopped_by_the_server() {
-    let (_server, mut client, _) = client_with(json!([tool("crm", "never")])).await;
-    ask(&mut client, "loop").await;
+async fn where_the_server_answers_by_itself_calls_that_never_end_are_stopped() {
+    let server = start(lenient().script_text(SCRIPT, "."));
+    let (mut client, _) = Client::open(&server).await;
+    client
+        .update(json!({"output_modalities": ["text"], "tools": [tool("crm", "never")]}))
+        .await;
+    client.until("mcp_list_tools.completed").await;
+    client.say("who is it?").await;
+    client.respond(json!({})).await;
+    assert_eq!(text_of(&client.until("response.done").await), "Found.");
+    client.say("loop").await;
+    client.respond(json!({})).await;
     for _ in 0..8 {
         client.until("response.done").await;
     }
-    client.expect("rate_limits.updated").await;
     client.send(json!({"type": "response.cancel"})).await;
     let error = client.expect("error").await;
     assert_eq!(error["error"]["code"], "response_cancel_not_active");

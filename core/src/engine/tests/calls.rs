@@ -7,14 +7,19 @@ use crate::event::local::Local;
 use crate::options::tool::Tool;
 
 fn bench() -> Bench {
+    bench_of("openai")
+}
+
+fn bench_of(dialect: &str) -> Bench {
     let mut tool = Tool::new("weather").parameters(json!({"type": "object",
         "properties": {"city": {"type": "string"}}, "required": ["city"]}));
     tool.filler = Some("One moment.".to_owned());
-    let options = Options {
+    let mut options = Options {
         tools: vec![tool],
         ..Options::default()
     };
-    let mut bench = Bench::new(options);
+    options.recovery.budget_ms = 0;
+    let mut bench = Bench::of(dialect, options);
     bench.input(Input::Open { unix_ms: 0 });
     bench.input(Input::LinkUp(LINK));
     let fx = bench.server(json!({"type": "session.created", "session": {"id": "s"}}));
@@ -126,6 +131,64 @@ fn the_end_of_the_session_tells_who_runs_a_tool() {
     call(&mut bench, "a", r#"{"city": "x"}"#);
     let fx = bench.dropped();
     assert!(matches!(own(&fx)[..], [Local::ToolCancelled(told)] if told.call_id == "a"));
+}
+
+fn mcp(bench: &mut Bench, event: &str, status: &str) -> Effects {
+    let item = json!({"id": "m", "type": "mcp_call", "name": "find", "status": status});
+    bench.server(json!({"type": event, "response_id": "r", "item_id": "m", "item": item}))
+}
+
+#[test]
+fn a_result_of_an_mcp_call_is_answered_once_whether_it_or_its_response_ends_first() {
+    let over = "response.mcp_call.completed";
+    for ends in [[over, "response.done"], ["response.done", over]] {
+        let mut bench = bench_of("openai");
+        mcp(&mut bench, "response.output_item.added", "in_progress");
+        mcp(&mut bench, "response.output_item.done", "completed");
+        let mut asked = Vec::new();
+        for end in ends {
+            let fx = match end {
+                "response.done" => done(&mut bench, "completed"),
+                event => mcp(&mut bench, event, "completed"),
+            };
+            asked.push(sent(&fx).len());
+        }
+        assert_eq!(asked, [0, 1], "{ends:?}");
+    }
+}
+
+#[test]
+fn a_result_of_an_mcp_call_waits_for_those_of_registered_tools_and_leaves_others_to_their_owner() {
+    for (name, asks) in [("weather", true), ("of_the_application", false)] {
+        let mut bench = bench_of("openai");
+        mcp(&mut bench, "response.output_item.done", "completed");
+        mcp(&mut bench, "response.mcp_call.completed", "completed");
+        bench.server(
+            json!({"type": "response.output_item.done", "response_id": "r", "item": {
+            "id": "f", "type": "function_call", "status": "completed", "name": name,
+            "call_id": "f", "arguments": r#"{"city": "x"}"#}}),
+        );
+        assert!(sent(&done(&mut bench, "completed")).is_empty());
+        let frames = sent(&result(&mut bench, "f", 1));
+        let types: Vec<_> = frames.iter().map(|f| f["type"].clone()).collect();
+        let expected = ["conversation.item.create", "response.create"];
+        assert_eq!(types, expected[..1 + usize::from(asks)], "{name}");
+    }
+}
+
+#[test]
+fn an_mcp_call_of_a_stopped_response_is_not_answered() {
+    let mut bench = bench_of("openai");
+    mcp(&mut bench, "response.output_item.added", "in_progress");
+    mcp(&mut bench, "response.mcp_call.failed", "incomplete");
+    assert!(sent(&done(&mut bench, "cancelled")).is_empty());
+}
+
+#[test]
+fn where_the_server_answers_mcp_calls_by_itself_nothing_is_asked() {
+    let mut bench = bench_of("yandex");
+    mcp(&mut bench, "response.output_item.done", "completed");
+    assert!(sent(&done(&mut bench, "completed")).is_empty());
 }
 
 #[test]
