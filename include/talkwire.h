@@ -127,10 +127,15 @@
  *
  * tw_session_close() ends a session properly; tw_session_free() without it breaks the session off.
  *
- * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more.
+ * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more. (A
+ *     key callback is the configuration's: its `drop` says when nothing asks any more.)
  *
- * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left. The order in
- *     which sessions, configurations and runtimes are freed does not matter.
+ * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left; a callback
+ *     that does not return, of a key too, makes it TW_ERR_TIMEOUT. The order in which sessions,
+ *     configurations and runtimes are freed does not matter.
+ *
+ * In atexit() handlers and destructors of C++ statics, closing, stopping and freeing work; what would
+ * start threads, and tw_recorder_wait(), fails.
  *
  * Two runtimes in one process do not know of each other.
  *
@@ -958,7 +963,8 @@ TW_API tw_status tw_runtime_new(uint32_t io_threads,
  * @param timeout_ms  milliseconds for all of it
  * @param err         receives the error, may be NULL
  * @return TW_OK when no thread of the runtime is left; TW_ERR_TIMEOUT (what was left is dropped; the
- *         message says how many sessions or that a callback did not return),
+ *         message says how many sessions or that a callback, of a key too, did not return; call it
+ *         again to wait on),
  *         TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
@@ -1242,7 +1248,8 @@ TW_API void tw_config_free(struct tw_config *config);
  * A credential that does not last, such as an IAM token: the callback is asked before each dial, also
  * when a session changes its link, so let it keep a token as long as it is good. It runs on a thread
  * of its own, for several sessions at the same time, may block, and has the time of
- * `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it.
+ * `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it. It belongs to
+ * the configuration: one that is slow may outlast its session, and tw_runtime_shutdown() waits for it.
  *
  * @param config     the configuration
  * @param ask        the callback

@@ -72,7 +72,7 @@ impl Client {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<String>> + Send + 'static,
     {
-        self.key = Key::Asked(Arc::new(move || Box::pin(ask())));
+        self.key = Key::Asked(Arc::new(move |_| Box::pin(ask())));
         self
     }
 

@@ -85,7 +85,8 @@ impl Source {
 /// A credential that does not last, such as an IAM token: the callback is asked before each dial, also
 /// when a session changes its link, so let it keep a token as long as it is good. It runs on a thread
 /// of its own, for several sessions at the same time, may block, and has the time of
-/// `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it.
+/// `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it. It belongs to
+/// the configuration: one that is slow may outlast its session, and tw_runtime_shutdown() waits for it.
 ///
 /// @param config     the configuration
 /// @param ask        the callback

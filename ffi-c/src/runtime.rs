@@ -66,7 +66,8 @@ pub unsafe extern "C" fn tw_runtime_new(
 /// @param timeout_ms  milliseconds for all of it
 /// @param err         receives the error, may be NULL
 /// @return TW_OK when no thread of the runtime is left; TW_ERR_TIMEOUT (what was left is dropped; the
-///         message says how many sessions or that a callback did not return),
+///         message says how many sessions or that a callback, of a key too, did not return; call it
+///         again to wait on),
 ///         TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
