@@ -135,7 +135,7 @@
  *     configurations and runtimes are freed does not matter.
  *
  * In atexit() handlers and destructors of C++ statics, closing, stopping and freeing work; what would
- * start threads, and tw_recorder_wait(), fails.
+ * start threads, and tw_recorder_wait(), returns TW_ERR_CLOSED.
  *
  * Two runtimes in one process do not know of each other.
  *
@@ -942,11 +942,13 @@ TW_API tw_status tw_runtime_set_log(struct tw_runtime *runtime,
  * `tw_runtime *` is asked for, NULL means threads that all such callers share and that live as long
  * as the process.
  *
- * @param io_threads        threads `tw-io-N`; 0 for the default, 1
- * @param callback_threads  threads `tw-cb-N`, started with the first callback; 0 for the default, 2
+ * @param io_threads        threads `tw-io-N`, 1024 at most; 0 for the default, 1
+ * @param callback_threads  threads `tw-cb-N`, 1024 at most, started with the first callback; 0 for the
+ *                          default, 2
  * @param runtime           receives the runtime; give it back with tw_runtime_free()
  * @param err               receives the error, may be NULL
- * @return TW_OK, TW_ERR_IO (no threads to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_IO (no threads or descriptors to be had), TW_ERR_ARGUMENT (too many),
+ *         TW_ERR_CLOSED (the process ends), TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
@@ -1896,7 +1898,8 @@ TW_API tw_status tw_recorder_stop(struct tw_recorder *recorder, struct tw_error 
  * @param timeout_ms  milliseconds to wait
  * @param err         receives the error, may be NULL
  * @return TW_OK, TW_ERR_TIMEOUT (it goes on), TW_ERR_IO (what ended it, such as a full disk),
- *         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_CLOSED (the process ends), TW_ERR_ARGUMENT,
+ *         TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: no. Blocks: yes.
  */

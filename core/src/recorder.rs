@@ -11,7 +11,7 @@ use tokio::sync::mpsc::WeakSender;
 use crate::error::{Error, Kind, Result};
 use crate::runtime::dispatch::in_callback;
 use crate::runtime::recorder::Sink;
-use crate::runtime::{Message, Runtime, check_not_forked};
+use crate::runtime::{Message, Runtime, check_not_ending, check_not_forked};
 
 /// How a session is recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -100,13 +100,14 @@ impl Recorder {
     }
 
     /// [`Recorder::finished`], at most `within`; fails with `Timeout` then. Blocks the calling
-    /// thread; fails in a callback.
+    /// thread; fails in a callback, and with `Closed` where the process ends.
     pub fn finished_within(&self, within: Duration) -> Result<()> {
         check_not_forked()?;
         if in_callback() && !within.is_zero() {
             let message = "a callback cannot wait for a recording";
             return Err(Error::new(Kind::WouldDeadlock, message));
         }
+        check_not_ending()?;
         let finished = async { tokio::time::timeout(within, self.finished()).await };
         self.runtime.block_on(finished).unwrap_or_else(|_| {
             let message = "the recording goes on";

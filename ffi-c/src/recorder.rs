@@ -99,7 +99,8 @@ pub unsafe extern "C" fn tw_recorder_stop(
 /// @param timeout_ms  milliseconds to wait
 /// @param err         receives the error, may be NULL
 /// @return TW_OK, TW_ERR_TIMEOUT (it goes on), TW_ERR_IO (what ended it, such as a full disk),
-///         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+///         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_CLOSED (the process ends), TW_ERR_ARGUMENT,
+///         TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: no. Blocks: yes.
 #[unsafe(no_mangle)]

@@ -29,11 +29,13 @@ impl Handle for tw_runtime {
 /// `tw_runtime *` is asked for, NULL means threads that all such callers share and that live as long
 /// as the process.
 ///
-/// @param io_threads        threads `tw-io-N`; 0 for the default, 1
-/// @param callback_threads  threads `tw-cb-N`, started with the first callback; 0 for the default, 2
+/// @param io_threads        threads `tw-io-N`, 1024 at most; 0 for the default, 1
+/// @param callback_threads  threads `tw-cb-N`, 1024 at most, started with the first callback; 0 for the
+///                          default, 2
 /// @param runtime           receives the runtime; give it back with tw_runtime_free()
 /// @param err               receives the error, may be NULL
-/// @return TW_OK, TW_ERR_IO (no threads to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+/// @return TW_OK, TW_ERR_IO (no threads or descriptors to be had), TW_ERR_ARGUMENT (too many),
+///         TW_ERR_CLOSED (the process ends), TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: yes. Blocks: no.
 #[unsafe(no_mangle)]

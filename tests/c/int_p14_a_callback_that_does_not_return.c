@@ -87,11 +87,15 @@ static tw_session *last_session;
 
 /* What the library's dependencies keep per thread is gone by now. */
 static void at_exit(void) {
+  tw_runtime *runtime = NULL;
+  tw_local_server *server = NULL;
   OK(tw_runtime_shutdown(last_runtime, PATIENCE_MS, &err));
   tw_session_free(last_session);
   tw_runtime_free(last_runtime);
   OK(tw_local_server_stop(last_server, &err));
   tw_local_server_free(last_server);
+  FAILS(TW_ERR_CLOSED, tw_runtime_new(1, 1, &runtime, &err));
+  FAILS(TW_ERR_CLOSED, tw_local_server_start(NULL, 0, &server, &err));
 }
 
 int main(void) {

@@ -18,6 +18,7 @@ pub mod mailbox;
 pub(crate) mod readers;
 pub(crate) mod recorder;
 mod socket;
+mod start;
 mod tally;
 pub(crate) mod target;
 pub(crate) mod tools;
@@ -42,6 +43,8 @@ use log::{Level, Log, Logs, Record};
 use mailbox::Mailbox;
 use readers::Readers;
 use recorder::Sink;
+use start::MOST_THREADS;
+pub(crate) use start::check_not_ending;
 use tally::Tally;
 use target::{Ask, Breakers};
 
@@ -111,6 +114,22 @@ pub fn check_not_forked() -> Result<()> {
     Ok(())
 }
 
+/// To be called before threads are started, with how many they are: fails in a forked child, where the
+/// process ends, and with [`Kind::Io`] where the system lacks threads or descriptors. From now on a
+/// child that is forked is told.
+pub fn prepare(threads: usize) -> Result<()> {
+    FORK_GUARD.get_or_init(|| {
+        // Safety: the handler only stores to an atomic, which is allowed after a fork.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::pthread_atfork(None, None, Some(in_forked_child));
+        }
+    });
+    check_not_forked()?;
+    check_not_ending()?;
+    start::check_resources(threads)
+}
+
 /// Leaves all signals, SIGPIPE among them, to the threads of the application.
 pub fn quiet_signals() {
     // Safety: `set` is a plain C struct that sigfillset initialises before it is read.
@@ -123,21 +142,20 @@ pub fn quiet_signals() {
 }
 
 impl Runtime {
-    /// Starts the I/O threads; callback threads start with the first callback.
+    /// Starts the I/O threads; callback threads start with the first callback. Fails with
+    /// [`Kind::Argument`] for more than 1,024 of a kind, and with [`Kind::Io`] when they cannot be had.
     pub fn new(options: RuntimeOptions) -> Result<Self> {
-        FORK_GUARD.get_or_init(|| {
-            // Safety: the handler only stores to an atomic, which is allowed after a fork.
-            #[allow(unsafe_code)]
-            unsafe {
-                libc::pthread_atfork(None, None, Some(in_forked_child));
-            }
-        });
-        check_not_forked()?;
+        let io_threads = options.io_threads.max(1);
+        if io_threads.max(options.callback_threads) > MOST_THREADS {
+            let message = format!("a runtime has {MOST_THREADS} threads of a kind at most");
+            return Err(Error::new(Kind::Argument, message));
+        }
+        prepare(io_threads)?;
         let number = AtomicUsize::new(0);
         let io = Arc::<Tally>::default();
         let (began, ended) = (io.clone(), io.clone());
         let tokio = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.io_threads.max(1))
+            .worker_threads(io_threads)
             .thread_name_fn(move || format!("tw-io-{}", number.fetch_add(1, Ordering::Relaxed)))
             .on_thread_start(move || {
                 quiet_signals();
