@@ -85,7 +85,8 @@
  * P18. tw_call_push(), tw_call_pull() and tw_call_played() take no lock and no memory, make no system
  *     call and wait for nobody.
  *
- * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
+ * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence. Without a
+ *     port, whose format is unknown, that is zeros.
  *
  * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
  * tw_recorder_start() records what is pushed and pulled; no media thread waits for a disk.
