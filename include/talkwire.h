@@ -149,7 +149,10 @@
  *
  * P16. The library changes no signal handler, and all signals are blocked in its threads. A connection
  *     that breaks raises no SIGPIPE in the host. (A local server whose script runs commands handles
- *     SIGCHLD where the kernel has no descriptors for processes, which Linux has since 5.3.)
+ *     SIGCHLD where the kernel has no descriptors for processes, which Linux has since 5.3. Its commands
+ *     start with none blocked; a callback that forks and execs has to unblock them itself.)
+ *
+ * A signal that the host handles does not end a wait in a function of this library: the wait goes on.
  *
  * @section versions Versions
  *

@@ -142,6 +142,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 /// Files outside ffi-c that may hold unsafe code, each with its reason.
 const UNSAFE_FILES: &[(&str, &str)] = &[
     ("core/src/runtime/mod.rs", "signal mask and fork guard"),
+    ("server/src/exec.rs", "signal mask of programs"),
     (
         "core/src/audio/words.rs",
         "one caller at a time, without a lock; modelled with loom",
