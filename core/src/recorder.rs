@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc::WeakSender;
 
 use crate::error::{Error, Kind, Result};
+use crate::json;
 use crate::runtime::dispatch::in_callback;
 use crate::runtime::recorder::Sink;
 use crate::runtime::{Message, Runtime, check_not_ending, check_not_forked};
@@ -27,7 +28,7 @@ pub struct RecorderOptions {
 impl RecorderOptions {
     /// Reads options from JSON; an unknown key is an error that names it.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text)
+        json::object(text)
             .map_err(|e| Error::new(Kind::Config, format!("options of a recorder: {e}")))
     }
 }

@@ -88,7 +88,8 @@ pub(crate) fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [
 
 /// A JSON value.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(text: &str, name: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|e| wrong(name, &format!("is not what it should be: {e}")))
+    talkwire_core::json::object(text)
+        .map_err(|e| wrong(name, &format!("is not what it should be: {e}")))
 }
 
 fn wrong(name: &str, what: &str) -> Error {
