@@ -1036,8 +1036,8 @@ TW_API tw_status tw_config_set_dialect(struct tw_config *config,
                                 struct tw_error **err);
 
 /**
- * The credential. It is sent as the dialect says, and never logged. A server on this machine
- * (a loopback address) needs none.
+ * The credential, without control characters. It is sent as the dialect says, and never logged. A
+ * server on this machine (a loopback address) needs none.
  *
  * @param config  the configuration
  * @param key     the credential
@@ -1167,7 +1167,7 @@ TW_API tw_status tw_config_set_extra_ca(struct tw_config *config,
                                  struct tw_error **err);
 
 /**
- * One more header of the upgrade request. The same name again replaces it.
+ * One more header of the upgrade request, without control characters. The same name again replaces it.
  *
  * @param config     the configuration
  * @param name       name of the header
@@ -1274,7 +1274,8 @@ TW_API tw_status tw_config_set_key_callback(struct tw_config *config,
                                      struct tw_error **err);
 
 /**
- * Puts the credential into its place; it is copied. Only in the callback that was given the key.
+ * Puts the credential, without control characters, into its place; it is copied. Only in the
+ * callback that was given the key.
  *
  * @param key   what the callback was given
  * @param text  the credential

@@ -74,9 +74,10 @@ impl Source {
                 Err(Error::new(Kind::Auth, message))
             }
             (status, _) => {
-                let kind = kind_of(status).unwrap_or(Kind::Auth);
-                let message = format!("the callback for the credential returned {}", kind.name());
-                Err(Error::new(kind, message))
+                let kind = kind_of(status);
+                let named = kind.map_or_else(|| status.to_string(), |kind| kind.name().to_owned());
+                let message = format!("the callback for the credential returned {named}");
+                Err(Error::new(kind.unwrap_or(Kind::Auth), message))
             }
         }
     }
@@ -114,7 +115,8 @@ pub unsafe extern "C" fn tw_config_set_key_callback(
     })
 }
 
-/// Puts the credential into its place; it is copied. Only in the callback that was given the key.
+/// Puts the credential, without control characters, into its place; it is copied. Only in the
+/// callback that was given the key.
 ///
 /// @param key   what the callback was given
 /// @param text  the credential
@@ -132,7 +134,7 @@ pub unsafe extern "C" fn tw_key_set(
 ) -> tw_status {
     guard::done("tw_key_set", err, || {
         let key = handle::borrow(key)?;
-        let text = text::input(text, len, "text")?.to_owned();
+        let text = text::of_one_line(text::input(text, len, "text")?, "text")?.to_owned();
         *key.text.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         Ok(())
     })
