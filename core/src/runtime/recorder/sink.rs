@@ -75,6 +75,11 @@ impl Sink {
             let message = "a recording is a WAV file; its notes stand in a .json beside it";
             return Err(Error::new(Kind::Argument, message));
         }
+        // A pipe would keep its opener, and a device has no beginning to go back to.
+        if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            let message = format!("{}: it is there and no regular file", path.display());
+            return Err(Error::new(Kind::Argument, message));
+        }
         let mut file = Writer::create(path, rate_hz, 2)?;
         file.complete()?;
         Ok(Arc::new(Self {
@@ -289,6 +294,20 @@ mod tests {
         };
         assert!(matches!(event.body(), Body::Local(Local::Fault(told)) if *told == error));
         assert!(matches!(readers.own().try_next(), Next::Empty));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_opened() {
+        let (_runtime, readers, sink) = full();
+        for path in ["/dev/null", "/tmp"] {
+            let made = Sink::create(
+                Path::new(path),
+                8_000,
+                readers.clone(),
+                sink.threads.clone(),
+            );
+            assert_eq!(made.expect_err(path).kind(), Kind::Argument);
+        }
     }
 
     #[test]
