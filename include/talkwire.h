@@ -45,7 +45,7 @@
  * @section callbacks Events by callback
  *
  * With callbacks (push), a session's events come on one callback thread of its runtime, or with
- * TW_DELIVERY_DIRECT on its I/O threads.
+ * TW_DELIVERY_DIRECT on its I/O threads. Each has a stack of 2 MiB.
  *
  * P3. on_closed comes exactly once, and no on_event after it.
  *
@@ -116,7 +116,8 @@
  *
  * @section strings Strings
  *
- * Texts go in as a pointer and a length in bytes; TW_NTS as the length means: up to the NUL.
+ * Texts go in as a pointer and a length in bytes; TW_NTS, which is (size_t)-1, means: up to the NUL.
+ * NULL is no text, and an empty text is a text: where one may be left out, only NULL leaves it out.
  *
  * P11. A text that is not UTF-8 is refused with TW_ERR_ARGUMENT.
  *
@@ -1339,12 +1340,12 @@ TW_API tw_status tw_session_close(struct tw_session *session,
  * nothing is called any more; without, until the end is known (events that wait can still be read).
  *
  * @param session     the session
- * @param timeout_ms  milliseconds for closing and for the wait
+ * @param timeout_ms  milliseconds for closing; then it is broken off, which has a second to be told
  * @param err         receives the error, may be NULL
  * @return TW_OK, TW_ERR_TIMEOUT (the close goes on), TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT,
  *         TW_ERR_FORKED
  *
- * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
+ * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms + 1000.
  */
 TW_API tw_status tw_session_close_wait(struct tw_session *session,
                                 uint32_t timeout_ms,
@@ -2116,7 +2117,8 @@ TW_API void tw_event_free(struct tw_event *event);
  * One more reader of a session, of some topics: it is told what happens from now on, and has bounds
  * of its own. Who is slow at reading one misses something in that one only.
  *
- * The options are a JSON object: `topics`, a list of "audio" (sound of the agent and gaps in it),
+ * The options are a JSON object: `topics`, which must be there, a list of
+ * "audio" (sound of the agent and gaps in it),
  * "transcript" (words of either party), "control" (everything else), "raw" (TW_EVENT_WIRE_FRAME: each
  * frame in both directions, audio included, so keep it to yourself); `max_bytes` 2097152 (unread
  * bytes beyond which text is joined and the oldest audio and frames are dropped); `max_events` 20000
