@@ -255,9 +255,25 @@ mod tests {
 
     #[test]
     fn who_has_no_descriptor_left_is_to_blame_itself() {
-        let wrapped = |code| io::Error::other(io::Error::from_raw_os_error(code));
-        assert_eq!(kind_of(&wrapped(libc::EMFILE)), Kind::Io);
-        assert_eq!(kind_of(&wrapped(libc::ECONNREFUSED)), Kind::Unreachable);
+        let failed = |code| Wrapped(io::Error::from_raw_os_error(code));
+        assert_eq!(kind_of(&failed(libc::EMFILE)), Kind::Io);
+        assert_eq!(kind_of(&failed(libc::ECONNREFUSED)), Kind::Unreachable);
+    }
+
+    /// As libraries do it.
+    #[derive(Debug)]
+    struct Wrapped(io::Error);
+
+    impl std::fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("tcp open error")
+        }
+    }
+
+    impl StdError for Wrapped {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
     }
 
     #[tokio::test]
