@@ -78,7 +78,7 @@ impl Sink {
         // A pipe would keep its opener, and a device has no beginning to go back to.
         if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
             let message = format!("{}: it is there and no regular file", path.display());
-            return Err(Error::new(Kind::Argument, message));
+            return Err(Error::new(Kind::Io, message));
         }
         let mut file = Writer::create(path, rate_hz, 2)?;
         file.complete()?;
@@ -306,7 +306,9 @@ mod tests {
                 readers.clone(),
                 sink.threads.clone(),
             );
-            assert_eq!(made.expect_err(path).kind(), Kind::Argument);
+            let error = made.expect_err(path);
+            assert_eq!(error.kind(), Kind::Io);
+            assert!(error.message().contains("no regular file"), "{error}");
         }
     }
 
