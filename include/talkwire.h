@@ -946,6 +946,8 @@ TW_API tw_status tw_runtime_set_log(struct tw_runtime *runtime,
  * You need this only to choose their number, or to stop them at a time you know: where a
  * `tw_runtime *` is asked for, NULL means threads that all such callers share and that live as long
  * as the process.
+ * Beside those of the two numbers, key callbacks and recordings have threads `tw-job-N`, which come
+ * and go.
  *
  * @param io_threads        threads `tw-io-N`, 1024 at most; 0 for the default, 1
  * @param callback_threads  threads `tw-cb-N`, 1024 at most, started with the first callback; 0 for the
@@ -1871,8 +1873,9 @@ TW_API void tw_call_detach(struct tw_call *call);
  * @param options_len  its bytes, or TW_NTS
  * @param recorder     receives the recording; give it back with tw_recorder_free()
  * @param err          receives the error, may be NULL
- * @return TW_OK, TW_ERR_IO (the file cannot be written), TW_ERR_ARGUMENT (also when there is a
- *         recording already, or the path is no regular file), TW_ERR_CONFIG, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_IO (the file cannot be written, or is no regular one), TW_ERR_ARGUMENT
+ *         (also when there is a recording already), TW_ERR_CONFIG, TW_ERR_CLOSED,
+ *         TW_ERR_QUEUE_FULL, TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: while the file is created.
  */
@@ -2350,7 +2353,7 @@ TW_API void tw_flight_free(struct tw_flight *flight);
  * @param server  receives the server; give it back with tw_local_server_free()
  * @param err     receives the error, may be NULL
  * @return TW_OK, TW_ERR_CONFIG (a wrong script, name or file), TW_ERR_IO, TW_ERR_ARGUMENT (also for
- *         an unknown key), TW_ERR_FORKED
+ *         an unknown key), TW_ERR_CLOSED (the process ends), TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: while it reads its files.
  */

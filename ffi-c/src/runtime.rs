@@ -28,6 +28,8 @@ impl Handle for tw_runtime {
 /// You need this only to choose their number, or to stop them at a time you know: where a
 /// `tw_runtime *` is asked for, NULL means threads that all such callers share and that live as long
 /// as the process.
+/// Beside those of the two numbers, key callbacks and recordings have threads `tw-job-N`, which come
+/// and go.
 ///
 /// @param io_threads        threads `tw-io-N`, 1024 at most; 0 for the default, 1
 /// @param callback_threads  threads `tw-cb-N`, 1024 at most, started with the first callback; 0 for the

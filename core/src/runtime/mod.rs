@@ -1,6 +1,7 @@
 //! The outside: threads, sockets, clocks and queues around the engine.
 //!
-//! A [`Runtime`] owns the I/O worker threads (`tw-io-*`) and the callback threads (`tw-cb-*`).
+//! A [`Runtime`] owns the I/O worker threads (`tw-io-*`), the callback threads (`tw-cb-*`) and, while
+//! something may block, others (`tw-job-*`).
 //! Each session is one task on a worker, so no lock guards an engine and no thread belongs to a
 //! session. The library sets no signal handler and blocks every signal in its own threads.
 

@@ -10,8 +10,8 @@ use crate::error::{Error, Kind, Result};
 /// More threads of a kind than any machine has a use for.
 pub(super) const MOST_THREADS: usize = 1_024;
 
-/// Twice what polling, waking and watching programs take.
-const PAIRS: usize = 8;
+/// A little more than polling, waking and watching programs take.
+const PAIRS: usize = 4;
 
 /// Fails unless the system has so many threads, and the descriptors of an I/O loop.
 pub(super) fn check_resources(threads: usize) -> Result<()> {
@@ -50,7 +50,7 @@ fn check_threads(count: usize, thread: impl Fn() -> Builder) -> Result<()> {
 pub(crate) fn check_not_ending() -> Result<()> {
     let here = tokio::runtime::Handle::try_current();
     if here.is_err_and(|error| error.is_thread_local_destroyed()) {
-        let message = "this thread is ending: start the library before `exit`";
+        let message = "the process ends: this has to be done before `exit`";
         return Err(Error::new(Kind::Closed, message));
     }
     Ok(())
