@@ -45,7 +45,7 @@
  * @section callbacks Events by callback
  *
  * With callbacks (push), a session's events come on one callback thread of its runtime, or with
- * TW_DELIVERY_DIRECT on its I/O threads.
+ * TW_DELIVERY_DIRECT on its I/O threads. Each has a stack of 2 MiB.
  *
  * P3. on_closed comes exactly once, and no on_event after it.
  *
@@ -85,7 +85,8 @@
  * P18. tw_call_push(), tw_call_pull() and tw_call_played() take no lock and no memory, make no system
  *     call and wait for nobody.
  *
- * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence.
+ * P19. tw_call_pull() fills the whole buffer, also when it fails: sound first, then silence. Without a
+ *     port, whose format is unknown, that is zeros.
  *
  * One thread at a time may be in a push of a track, one in a pull; a second one gets TW_ERR_BUSY.
  * tw_recorder_start() records what is pushed and pulled; no media thread waits for a disk.
@@ -115,7 +116,8 @@
  *
  * @section strings Strings
  *
- * Texts go in as a pointer and a length in bytes; TW_NTS as the length means: up to the NUL.
+ * Texts go in as a pointer and a length in bytes; TW_NTS, which is (size_t)-1, means: up to the NUL.
+ * NULL is no text, and an empty text is a text: where one may be left out, only NULL leaves it out.
  *
  * P11. A text that is not UTF-8 is refused with TW_ERR_ARGUMENT.
  *
@@ -127,10 +129,15 @@
  *
  * tw_session_close() ends a session properly; tw_session_free() without it breaks the session off.
  *
- * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more.
+ * P13. After tw_session_close_wait() has returned TW_OK, nothing of the session is called any more. (A
+ *     key callback is the configuration's: its `drop` says when nothing asks any more.)
  *
- * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left. The order in
- *     which sessions, configurations and runtimes are freed does not matter.
+ * P14. After tw_runtime_shutdown() has returned TW_OK, no thread of that runtime is left; a callback
+ *     that does not return, of a key too, makes it TW_ERR_TIMEOUT. The order in which sessions,
+ *     configurations and runtimes are freed does not matter.
+ *
+ * In atexit() handlers and destructors of C++ statics, closing, stopping and freeing work; what would
+ * start threads, and tw_recorder_wait(), returns TW_ERR_CLOSED.
  *
  * Two runtimes in one process do not know of each other.
  *
@@ -143,7 +150,10 @@
  *
  * P16. The library changes no signal handler, and all signals are blocked in its threads. A connection
  *     that breaks raises no SIGPIPE in the host. (A local server whose script runs commands handles
- *     SIGCHLD where the kernel has no descriptors for processes, which Linux has since 5.3.)
+ *     SIGCHLD where the kernel has no descriptors for processes, which Linux has since 5.3. Its commands
+ *     start with none blocked; a callback that forks and execs has to unblock them itself.)
+ *
+ * A signal that the host handles does not end a wait in a function of this library: the wait goes on.
  *
  * @section versions Versions
  *
@@ -936,12 +946,16 @@ TW_API tw_status tw_runtime_set_log(struct tw_runtime *runtime,
  * You need this only to choose their number, or to stop them at a time you know: where a
  * `tw_runtime *` is asked for, NULL means threads that all such callers share and that live as long
  * as the process.
+ * Beside those of the two numbers, key callbacks and recordings have threads `tw-job-N`, which come
+ * and go.
  *
- * @param io_threads        threads `tw-io-N`; 0 for the default, 1
- * @param callback_threads  threads `tw-cb-N`, started with the first callback; 0 for the default, 2
+ * @param io_threads        threads `tw-io-N`, 1024 at most; 0 for the default, 1
+ * @param callback_threads  threads `tw-cb-N`, 1024 at most, started with the first callback; 0 for the
+ *                          default, 2
  * @param runtime           receives the runtime; give it back with tw_runtime_free()
  * @param err               receives the error, may be NULL
- * @return TW_OK, TW_ERR_IO (no threads to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_IO (no threads or descriptors to be had), TW_ERR_ARGUMENT (too many),
+ *         TW_ERR_CLOSED (the process ends), TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: no.
  */
@@ -958,7 +972,8 @@ TW_API tw_status tw_runtime_new(uint32_t io_threads,
  * @param timeout_ms  milliseconds for all of it
  * @param err         receives the error, may be NULL
  * @return TW_OK when no thread of the runtime is left; TW_ERR_TIMEOUT (what was left is dropped; the
- *         message says how many sessions or that a callback did not return),
+ *         message says how many sessions or that a callback, of a key too, did not return; call it
+ *         again to wait on),
  *         TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
@@ -1024,8 +1039,8 @@ TW_API tw_status tw_config_set_dialect(struct tw_config *config,
                                 struct tw_error **err);
 
 /**
- * The credential. It is sent as the dialect says, and never logged. A server on this machine
- * (a loopback address) needs none.
+ * The credential, without control characters. It is sent as the dialect says, and never logged. A
+ * server on this machine (a loopback address) needs none.
  *
  * @param config  the configuration
  * @param key     the credential
@@ -1155,7 +1170,7 @@ TW_API tw_status tw_config_set_extra_ca(struct tw_config *config,
                                  struct tw_error **err);
 
 /**
- * One more header of the upgrade request. The same name again replaces it.
+ * One more header of the upgrade request, without control characters. The same name again replaces it.
  *
  * @param config     the configuration
  * @param name       name of the header
@@ -1242,7 +1257,8 @@ TW_API void tw_config_free(struct tw_config *config);
  * A credential that does not last, such as an IAM token: the callback is asked before each dial, also
  * when a session changes its link, so let it keep a token as long as it is good. It runs on a thread
  * of its own, for several sessions at the same time, may block, and has the time of
- * `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it.
+ * `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it. It belongs to
+ * the configuration: one that is slow may outlast its session, and tw_runtime_shutdown() waits for it.
  *
  * @param config     the configuration
  * @param ask        the callback
@@ -1261,7 +1277,8 @@ TW_API tw_status tw_config_set_key_callback(struct tw_config *config,
                                      struct tw_error **err);
 
 /**
- * Puts the credential into its place; it is copied. Only in the callback that was given the key.
+ * Puts the credential, without control characters, into its place; it is copied. Only in the
+ * callback that was given the key.
  *
  * @param key   what the callback was given
  * @param text  the credential
@@ -1325,12 +1342,12 @@ TW_API tw_status tw_session_close(struct tw_session *session,
  * nothing is called any more; without, until the end is known (events that wait can still be read).
  *
  * @param session     the session
- * @param timeout_ms  milliseconds for closing and for the wait
+ * @param timeout_ms  milliseconds for closing; then it is broken off, which has a second to be told
  * @param err         receives the error, may be NULL
  * @return TW_OK, TW_ERR_TIMEOUT (the close goes on), TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT,
  *         TW_ERR_FORKED
  *
- * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
+ * Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms + 1000.
  */
 TW_API tw_status tw_session_close_wait(struct tw_session *session,
                                 uint32_t timeout_ms,
@@ -1856,8 +1873,9 @@ TW_API void tw_call_detach(struct tw_call *call);
  * @param options_len  its bytes, or TW_NTS
  * @param recorder     receives the recording; give it back with tw_recorder_free()
  * @param err          receives the error, may be NULL
- * @return TW_OK, TW_ERR_IO (the file cannot be written), TW_ERR_ARGUMENT (also when there is a
- *         recording already), TW_ERR_CONFIG, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_FORKED
+ * @return TW_OK, TW_ERR_IO (the file cannot be written, or is no regular one), TW_ERR_ARGUMENT
+ *         (also when there is a recording already), TW_ERR_CONFIG, TW_ERR_CLOSED,
+ *         TW_ERR_QUEUE_FULL, TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: while the file is created.
  */
@@ -1889,7 +1907,8 @@ TW_API tw_status tw_recorder_stop(struct tw_recorder *recorder, struct tw_error 
  * @param timeout_ms  milliseconds to wait
  * @param err         receives the error, may be NULL
  * @return TW_OK, TW_ERR_TIMEOUT (it goes on), TW_ERR_IO (what ended it, such as a full disk),
- *         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+ *         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_CLOSED (the process ends), TW_ERR_ARGUMENT,
+ *         TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: no. Blocks: yes.
  */
@@ -2101,7 +2120,8 @@ TW_API void tw_event_free(struct tw_event *event);
  * One more reader of a session, of some topics: it is told what happens from now on, and has bounds
  * of its own. Who is slow at reading one misses something in that one only.
  *
- * The options are a JSON object: `topics`, a list of "audio" (sound of the agent and gaps in it),
+ * The options are a JSON object: `topics`, which must be there, a list of
+ * "audio" (sound of the agent and gaps in it),
  * "transcript" (words of either party), "control" (everything else), "raw" (TW_EVENT_WIRE_FRAME: each
  * frame in both directions, audio included, so keep it to yourself); `max_bytes` 2097152 (unread
  * bytes beyond which text is joined and the oldest audio and frames are dropped); `max_events` 20000
@@ -2333,7 +2353,7 @@ TW_API void tw_flight_free(struct tw_flight *flight);
  * @param server  receives the server; give it back with tw_local_server_free()
  * @param err     receives the error, may be NULL
  * @return TW_OK, TW_ERR_CONFIG (a wrong script, name or file), TW_ERR_IO, TW_ERR_ARGUMENT (also for
- *         an unknown key), TW_ERR_FORKED
+ *         an unknown key), TW_ERR_CLOSED (the process ends), TW_ERR_FORKED
  *
  * Thread-safe: yes. In a callback: yes. Blocks: while it reads its files.
  */

@@ -24,12 +24,18 @@
 
 namespace talkwire {
 
-using milliseconds = std::chrono::duration<std::uint32_t, std::milli>;
+/// Times; what is negative counts as none, and what is longer than `forever` as that.
+using milliseconds = std::chrono::milliseconds;
 
 /// Wait without end.
 inline constexpr milliseconds forever{TW_FOREVER};
 
 namespace detail {
+
+inline constexpr std::uint32_t bounded(milliseconds time) noexcept {
+  if (time <= milliseconds::zero()) return 0;
+  return time < forever ? static_cast<std::uint32_t>(time.count()) : TW_FOREVER;
+}
 
 template <auto Free>
 struct Deleter {
@@ -152,7 +158,7 @@ class Runtime {
   /// Closes all sessions and stops the threads.
   void shutdown(milliseconds timeout) {
     detail::Check check;
-    check(tw_runtime_shutdown(handle_.get(), timeout.count(), check));
+    check(tw_runtime_shutdown(handle_.get(), detail::bounded(timeout), check));
   }
 
   /// Sends the log to a function, instead of the one before; a level is one of TW_LOG_*.
@@ -171,7 +177,7 @@ class Runtime {
   tw_runtime *get() const noexcept { return handle_.get(); }
 
  private:
-  detail::Handle<tw_runtime, tw_runtime_free> handle_;
+  detail::Handle<tw_runtime, tw_runtime_free> handle_{};
 };
 
 namespace detail {
@@ -248,7 +254,7 @@ class Config {
     return *this;
   }
 
-  detail::Handle<tw_config, tw_config_free> handle_;
+  detail::Handle<tw_config, tw_config_free> handle_{};
 };
 
 /// Something that happened in a session.
@@ -286,7 +292,7 @@ class Event {
   const tw_event *get() const noexcept { return handle_.get(); }
 
  private:
-  detail::Handle<tw_event, tw_event_free> handle_;
+  detail::Handle<tw_event, tw_event_free> handle_{};
 };
 
 /// How a session ended.
@@ -316,7 +322,7 @@ class End {
   const tw_end *get() const noexcept { return handle_.get(); }
 
  private:
-  detail::Handle<tw_end, tw_end_free> handle_;
+  detail::Handle<tw_end, tw_end_free> handle_{};
 };
 
 /// The media port of a session. push(), pull() and played() are for real-time threads and never
@@ -339,7 +345,7 @@ class Call {
   /// Tells how many pulled samples have arrived, with the option `confirm`.
   tw_status played(std::uint64_t samples) noexcept { return tw_call_played(call_.get(), samples); }
   void set_latency(milliseconds latency) noexcept {
-    tw_call_set_latency_ms(call_.get(), latency.count());
+    tw_call_set_latency_ms(call_.get(), detail::bounded(latency));
   }
   void flush() noexcept { tw_call_flush(call_.get()); }
   struct tw_stats stats() const noexcept {
@@ -351,7 +357,7 @@ class Call {
   std::optional<std::pair<std::uint64_t, milliseconds>> position() const noexcept {
     std::uint64_t part = 0, ms = 0;
     if (tw_call_position(call_.get(), &part, &ms) != TW_OK) return std::nullopt;
-    return std::pair(part, milliseconds(static_cast<std::uint32_t>(ms)));
+    return std::pair(part, milliseconds(static_cast<milliseconds::rep>(ms)));
   }
 
  private:
@@ -378,7 +384,7 @@ class Transcript {
  private:
   friend class SessionRef;
   explicit Transcript(tw_transcript *transcript) noexcept : handle_(transcript) {}
-  detail::Handle<tw_transcript, tw_transcript_free> handle_;
+  detail::Handle<tw_transcript, tw_transcript_free> handle_{};
 };
 
 /// The recording of a call; it goes on without this, to the end of its session.
@@ -392,7 +398,7 @@ class Recorder {
   /// Waits until it has ended and the files are complete; throws what ended it otherwise.
   void wait(milliseconds within) {
     detail::Check check;
-    check(tw_recorder_wait(recorder_.get(), within.count(), check));
+    check(tw_recorder_wait(recorder_.get(), detail::bounded(within), check));
   }
   /// What a reader of the file finds, whatever becomes of this process.
   std::uint64_t written_ms() const noexcept { return tw_recorder_written_ms(recorder_.get()); }
@@ -478,7 +484,7 @@ class SessionRef {
   /// What was heard of an agent's audio that the host plays by itself.
   void played(std::string_view item_id, std::uint32_t content_index, milliseconds heard) {
     detail::Check check;
-    const auto ms = static_cast<std::uint64_t>(heard.count());
+    const auto ms = heard < milliseconds::zero() ? 0 : static_cast<std::uint64_t>(heard.count());
     check(tw_session_played(session_, item_id.data(), item_id.size(), content_index, ms, check));
   }
   /// Lets the model call a tool, given as JSON; each call is owed one answer_tool() or fail_tool().
@@ -496,7 +502,7 @@ class SessionRef {
   /// Asks for the end and returns at once.
   void close(milliseconds timeout) {
     detail::Check check;
-    check(tw_session_close(session_, timeout.count(), check));
+    check(tw_session_close(session_, detail::bounded(timeout), check));
   }
   /// The end, once there is one.
   std::optional<End> end() const {
@@ -540,8 +546,8 @@ class SessionRef {
 
 /// Where the events of a session go. Empty functions are not called.
 struct Callbacks {
-  std::function<void(SessionRef, const Event &)> on_event;
-  std::function<void(SessionRef, const End &)> on_closed;
+  std::function<void(SessionRef, const Event &)> on_event{};
+  std::function<void(SessionRef, const End &)> on_closed{};
   /// On which thread they are called, TW_DELIVERY_*.
   std::int32_t delivery = TW_DELIVERY_PINNED;
 };
@@ -615,7 +621,7 @@ class Session : public SessionRef {
   std::optional<Event> next_event(milliseconds timeout = forever) {
     detail::Check check;
     tw_event *event = nullptr;
-    tw_status status = check(tw_session_next_event(session_, timeout.count(), &event, check));
+    tw_status status = check(tw_session_next_event(session_, detail::bounded(timeout), &event, check));
     return status == TW_OK ? std::optional<Event>(Event(event)) : std::nullopt;
   }
   /// A descriptor that is readable while an event or the end waits.
@@ -628,7 +634,7 @@ class Session : public SessionRef {
   /// Closes and waits until nothing is called any more.
   void close_wait(milliseconds timeout) {
     detail::Check check;
-    check(tw_session_close_wait(session_, timeout.count(), check));
+    check(tw_session_close_wait(session_, detail::bounded(timeout), check));
   }
 
  private:
@@ -657,7 +663,7 @@ class Subscription {
   std::optional<Event> next_event(milliseconds timeout = forever) {
     detail::Check check;
     tw_event *event = nullptr;
-    tw_status status = check(tw_subscription_next_event(get(), timeout.count(), &event, check));
+    tw_status status = check(tw_subscription_next_event(get(), detail::bounded(timeout), &event, check));
     return status == TW_OK ? std::optional<Event>(Event(event)) : std::nullopt;
   }
   /// A descriptor that is readable while an event or the end waits.
@@ -687,7 +693,7 @@ class Subscription {
     handle_.reset(subscription);
   }
 
-  detail::Handle<tw_subscription, tw_subscription_free> handle_;
+  detail::Handle<tw_subscription, tw_subscription_free> handle_{};
 };
 
 /// A realtime server in this process, for tests and demonstrations.
@@ -715,7 +721,7 @@ class LocalServer {
   tw_local_server *get() const noexcept { return handle_.get(); }
 
  private:
-  detail::Handle<tw_local_server, tw_local_server_free> handle_;
+  detail::Handle<tw_local_server, tw_local_server_free> handle_{};
 };
 
 }  // namespace talkwire

@@ -63,6 +63,11 @@ impl Call {
         self.0.pull(out)
     }
 
+    /// What a pull fills a buffer with where there is no sound, byte by byte.
+    pub fn silence(&self) -> u8 {
+        self.0.silence()
+    }
+
     /// [`Call::push`] of samples; fails with `Argument` where the uplink is not PCM.
     pub fn push_samples(&self, track: Track, samples: &[i16]) -> Result<usize, Kind> {
         self.0.push_samples(track, samples)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::dialect::Dialect;
 use crate::engine::io::Fallback;
 use crate::error::{Error, Kind, Result};
+use crate::json;
 use crate::options::Options;
 use crate::runtime::target::{Key, Target, network};
 use crate::runtime::{Launch, Runtime, asking};
@@ -51,7 +52,7 @@ impl Client {
 
     /// A built-in dialect by name, a table's JSON text, or the path of a file that holds one.
     pub fn dialect(mut self, name_or_table: &str) -> Result<Self> {
-        self.dialect = Dialect::find(name_or_table, |path| std::fs::read_to_string(path))?;
+        self.dialect = Dialect::find(name_or_table, json::read)?;
         Ok(self)
     }
 
@@ -72,7 +73,7 @@ impl Client {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<String>> + Send + 'static,
     {
-        self.key = Key::Asked(Arc::new(move || Box::pin(ask())));
+        self.key = Key::Asked(Arc::new(move |_| Box::pin(ask())));
         self
     }
 

@@ -34,6 +34,7 @@ pub mod dialect;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod json;
 pub mod net;
 pub mod options;
 pub mod recorder;

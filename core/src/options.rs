@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::dialect::check::{Check, Waived};
 use crate::error::{Error, Kind, Result};
 use crate::event::Topics;
+use crate::json;
 use crate::wire::Session;
 
 /// How a session is opened and kept. Every number has a default that suits a telephone call.
@@ -150,11 +151,13 @@ impl Default for Options {
 impl Options {
     /// Reads options from JSON. An unknown key is an error that names it.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| {
+        json::object(text).map_err(|e| {
             let said = e.to_string();
             // Of a wrong value serde repeats the value, which may be a credential.
             let what = match said.strip_prefix("unknown field") {
                 Some(_) => said,
+                // Ours, and of the whole.
+                None if e.line() == 0 => said,
                 None => format!(
                     "a value is wrong at line {} column {}",
                     e.line(),

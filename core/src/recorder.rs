@@ -9,9 +9,10 @@ use serde::Deserialize;
 use tokio::sync::mpsc::WeakSender;
 
 use crate::error::{Error, Kind, Result};
+use crate::json;
 use crate::runtime::dispatch::in_callback;
 use crate::runtime::recorder::Sink;
-use crate::runtime::{Message, Runtime, check_not_forked};
+use crate::runtime::{Message, Runtime, check_not_ending, check_not_forked};
 
 /// How a session is recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -27,7 +28,7 @@ pub struct RecorderOptions {
 impl RecorderOptions {
     /// Reads options from JSON; an unknown key is an error that names it.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text)
+        json::object(text)
             .map_err(|e| Error::new(Kind::Config, format!("options of a recorder: {e}")))
     }
 }
@@ -100,13 +101,14 @@ impl Recorder {
     }
 
     /// [`Recorder::finished`], at most `within`; fails with `Timeout` then. Blocks the calling
-    /// thread; fails in a callback.
+    /// thread; fails in a callback, and with `Closed` where the process ends.
     pub fn finished_within(&self, within: Duration) -> Result<()> {
         check_not_forked()?;
         if in_callback() && !within.is_zero() {
             let message = "a callback cannot wait for a recording";
             return Err(Error::new(Kind::WouldDeadlock, message));
         }
+        check_not_ending()?;
         let finished = async { tokio::time::timeout(within, self.finished()).await };
         self.runtime.block_on(finished).unwrap_or_else(|_| {
             let message = "the recording goes on";

@@ -490,7 +490,7 @@ impl Session {
     where
         F: Fn(ToolCall) -> std::result::Result<String, String> + Send + Sync + 'static,
     {
-        self.tool(tool, tools::blocking(run))
+        self.tool(tool, tools::blocking(self.0.runtime.crew(), run))
     }
 
     fn tool(&self, tool: Tool, runner: Runner) -> Result<Pending> {

@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{End, Event, Topic, Topics};
+use crate::json;
 use crate::runtime::Runtime;
 use crate::runtime::dispatch::{Delivery, Handler};
 pub use crate::runtime::mailbox::Backlog;
@@ -63,8 +64,7 @@ impl SubscriptionOptions {
 
     /// Reads options from JSON. An unknown key or topic is an error that names it.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text)
-            .map_err(|e| Error::new(Kind::Config, format!("a subscription: {e}")))
+        json::object(text).map_err(|e| Error::new(Kind::Config, format!("a subscription: {e}")))
     }
 }
 

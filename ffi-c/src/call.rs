@@ -176,20 +176,33 @@ pub unsafe extern "C" fn tw_call_pull(
     len: usize,
     real: *mut usize,
 ) -> tw_status {
-    guard::bare("tw_call_pull", || {
-        tell(real, 0);
-        let call = live(call)?;
-        if len > 0 && (out.is_null() || len > isize::MAX as usize) {
-            return Err(Kind::Argument);
-        }
-        let out = match len {
-            0 => &mut [][..],
-            // Safety: not NULL, and by contract there is room for `len` bytes, which a pull writes
-            // before it reads them.
-            _ => unsafe { slice::from_raw_parts_mut(out.cast::<u8>(), len) },
-        };
-        tell(real, call.pull(out)?);
-        Ok(TW_OK)
+    guard::bare_or(
+        "tw_call_pull",
+        || {
+            tell(real, live(call)?.pull(room(out, len)?)?);
+            Ok(TW_OK)
+        },
+        || hush(call, out, len, real),
+    )
+}
+
+/// What a pull promises where it fails, also in a forked child.
+fn hush(call: *const tw_call, out: *mut c_void, len: usize, real: *mut usize) {
+    tell(real, 0);
+    if let Ok(out) = room(out, len) {
+        out.fill(handle::peek(call).map_or(0, |handle| handle.call.silence()));
+    }
+}
+
+fn room<'a>(out: *mut c_void, len: usize) -> Result<&'a mut [u8], Kind> {
+    if len > 0 && (out.is_null() || len > isize::MAX as usize) {
+        return Err(Kind::Argument);
+    }
+    Ok(match len {
+        0 => &mut [],
+        // Safety: not NULL, and by contract there is room for `len` bytes, which a pull writes
+        // before it reads them.
+        _ => unsafe { slice::from_raw_parts_mut(out.cast::<u8>(), len) },
     })
 }
 

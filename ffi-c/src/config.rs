@@ -180,8 +180,8 @@ pub unsafe extern "C" fn tw_config_set_dialect(
     })
 }
 
-/// The credential. It is sent as the dialect says, and never logged. A server on this machine
-/// (a loopback address) needs none.
+/// The credential, without control characters. It is sent as the dialect says, and never logged. A
+/// server on this machine (a loopback address) needs none.
 ///
 /// @param config  the configuration
 /// @param key     the credential
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn tw_config_set_key(
 ) -> tw_status {
     guard::done("tw_config_set_key", err, || {
         set(config, (key, len, "key"), |state, key| {
-            state.client = state.client.clone().key(key);
+            state.client = state.client.clone().key(text::of_one_line(key, "key")?);
             Ok(())
         })
     })
@@ -371,7 +371,7 @@ pub unsafe extern "C" fn tw_config_set_extra_ca(
     })
 }
 
-/// One more header of the upgrade request. The same name again replaces it.
+/// One more header of the upgrade request, without control characters. The same name again replaces it.
 ///
 /// @param config     the configuration
 /// @param name       name of the header
@@ -392,8 +392,9 @@ pub unsafe extern "C" fn tw_config_set_header(
     err: *mut *mut tw_error,
 ) -> tw_status {
     guard::done("tw_config_set_header", err, || {
-        let value = text::input(value, value_len, "value")?;
+        let value = text::of_one_line(text::input(value, value_len, "value")?, "value")?;
         set(config, (name, name_len, "name"), |state, name| {
+            text::of_one_line(name, "name")?;
             if name.is_empty() {
                 return Err(Error::new(Kind::Argument, "`name` is empty"));
             }

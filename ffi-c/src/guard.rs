@@ -46,6 +46,19 @@ pub(crate) fn bare(name: &str, body: impl FnOnce() -> Result<tw_status, Kind>) -
     }
 }
 
+/// The same, for a call that owes something also when it fails.
+pub(crate) fn bare_or(
+    name: &str,
+    body: impl FnOnce() -> Result<tw_status, Kind>,
+    owed: impl FnOnce(),
+) -> tw_status {
+    let status = bare(name, body);
+    if status < TW_OK {
+        contained(name, owed);
+    }
+    status
+}
+
 /// A call that only looks; `otherwise` is the answer when it cannot.
 pub(crate) fn value<T>(name: &str, otherwise: T, body: impl FnOnce() -> T) -> T {
     contained(name, body).unwrap_or(otherwise)

@@ -74,9 +74,10 @@ impl Source {
                 Err(Error::new(Kind::Auth, message))
             }
             (status, _) => {
-                let kind = kind_of(status).unwrap_or(Kind::Auth);
-                let message = format!("the callback for the credential returned {}", kind.name());
-                Err(Error::new(kind, message))
+                let kind = kind_of(status);
+                let named = kind.map_or_else(|| status.to_string(), |kind| kind.name().to_owned());
+                let message = format!("the callback for the credential returned {named}");
+                Err(Error::new(kind.unwrap_or(Kind::Auth), message))
             }
         }
     }
@@ -85,7 +86,8 @@ impl Source {
 /// A credential that does not last, such as an IAM token: the callback is asked before each dial, also
 /// when a session changes its link, so let it keep a token as long as it is good. It runs on a thread
 /// of its own, for several sessions at the same time, may block, and has the time of
-/// `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it.
+/// `connect_timeout_ms`. It counts as a callback: a call that would wait fails in it. It belongs to
+/// the configuration: one that is slow may outlast its session, and tw_runtime_shutdown() waits for it.
 ///
 /// @param config     the configuration
 /// @param ask        the callback
@@ -113,7 +115,8 @@ pub unsafe extern "C" fn tw_config_set_key_callback(
     })
 }
 
-/// Puts the credential into its place; it is copied. Only in the callback that was given the key.
+/// Puts the credential, without control characters, into its place; it is copied. Only in the
+/// callback that was given the key.
 ///
 /// @param key   what the callback was given
 /// @param text  the credential
@@ -131,7 +134,7 @@ pub unsafe extern "C" fn tw_key_set(
 ) -> tw_status {
     guard::done("tw_key_set", err, || {
         let key = handle::borrow(key)?;
-        let text = text::input(text, len, "text")?.to_owned();
+        let text = text::of_one_line(text::input(text, len, "text")?, "text")?.to_owned();
         *key.text.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         Ok(())
     })

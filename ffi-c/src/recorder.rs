@@ -44,8 +44,9 @@ impl Handle for tw_recorder {
 /// @param options_len  its bytes, or TW_NTS
 /// @param recorder     receives the recording; give it back with tw_recorder_free()
 /// @param err          receives the error, may be NULL
-/// @return TW_OK, TW_ERR_IO (the file cannot be written), TW_ERR_ARGUMENT (also when there is a
-///         recording already), TW_ERR_CONFIG, TW_ERR_CLOSED, TW_ERR_QUEUE_FULL, TW_ERR_FORKED
+/// @return TW_OK, TW_ERR_IO (the file cannot be written, or is no regular one), TW_ERR_ARGUMENT
+///         (also when there is a recording already), TW_ERR_CONFIG, TW_ERR_CLOSED,
+///         TW_ERR_QUEUE_FULL, TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: yes. Blocks: while the file is created.
 #[unsafe(no_mangle)]
@@ -99,7 +100,8 @@ pub unsafe extern "C" fn tw_recorder_stop(
 /// @param timeout_ms  milliseconds to wait
 /// @param err         receives the error, may be NULL
 /// @return TW_OK, TW_ERR_TIMEOUT (it goes on), TW_ERR_IO (what ended it, such as a full disk),
-///         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_ARGUMENT, TW_ERR_FORKED
+///         TW_ERR_WOULD_DEADLOCK (in a callback), TW_ERR_CLOSED (the process ends), TW_ERR_ARGUMENT,
+///         TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: no. Blocks: yes.
 #[unsafe(no_mangle)]

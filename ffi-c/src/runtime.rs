@@ -28,12 +28,16 @@ impl Handle for tw_runtime {
 /// You need this only to choose their number, or to stop them at a time you know: where a
 /// `tw_runtime *` is asked for, NULL means threads that all such callers share and that live as long
 /// as the process.
+/// Beside those of the two numbers, key callbacks and recordings have threads `tw-job-N`, which come
+/// and go.
 ///
-/// @param io_threads        threads `tw-io-N`; 0 for the default, 1
-/// @param callback_threads  threads `tw-cb-N`, started with the first callback; 0 for the default, 2
+/// @param io_threads        threads `tw-io-N`, 1024 at most; 0 for the default, 1
+/// @param callback_threads  threads `tw-cb-N`, 1024 at most, started with the first callback; 0 for the
+///                          default, 2
 /// @param runtime           receives the runtime; give it back with tw_runtime_free()
 /// @param err               receives the error, may be NULL
-/// @return TW_OK, TW_ERR_IO (no threads to be had), TW_ERR_ARGUMENT, TW_ERR_FORKED
+/// @return TW_OK, TW_ERR_IO (no threads or descriptors to be had), TW_ERR_ARGUMENT (too many),
+///         TW_ERR_CLOSED (the process ends), TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: yes. Blocks: no.
 #[unsafe(no_mangle)]
@@ -66,7 +70,8 @@ pub unsafe extern "C" fn tw_runtime_new(
 /// @param timeout_ms  milliseconds for all of it
 /// @param err         receives the error, may be NULL
 /// @return TW_OK when no thread of the runtime is left; TW_ERR_TIMEOUT (what was left is dropped; the
-///         message says how many sessions or that a callback did not return),
+///         message says how many sessions or that a callback, of a key too, did not return; call it
+///         again to wait on),
 ///         TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT, TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.

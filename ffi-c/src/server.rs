@@ -155,7 +155,7 @@ fn script_text(script: Value) -> String {
 /// @param server  receives the server; give it back with tw_local_server_free()
 /// @param err     receives the error, may be NULL
 /// @return TW_OK, TW_ERR_CONFIG (a wrong script, name or file), TW_ERR_IO, TW_ERR_ARGUMENT (also for
-///         an unknown key), TW_ERR_FORKED
+///         an unknown key), TW_ERR_CLOSED (the process ends), TW_ERR_FORKED
 ///
 /// Thread-safe: yes. In a callback: yes. Blocks: while it reads its files.
 #[unsafe(no_mangle)]

@@ -162,12 +162,12 @@ pub unsafe extern "C" fn tw_session_close(
 /// nothing is called any more; without, until the end is known (events that wait can still be read).
 ///
 /// @param session     the session
-/// @param timeout_ms  milliseconds for closing and for the wait
+/// @param timeout_ms  milliseconds for closing; then it is broken off, which has a second to be told
 /// @param err         receives the error, may be NULL
 /// @return TW_OK, TW_ERR_TIMEOUT (the close goes on), TW_ERR_WOULD_DEADLOCK, TW_ERR_ARGUMENT,
 ///         TW_ERR_FORKED
 ///
-/// Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms.
+/// Thread-safe: yes. In a callback: no, TW_ERR_WOULD_DEADLOCK. Blocks: up to timeout_ms + 1000.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tw_session_close_wait(
     session: *mut tw_session,

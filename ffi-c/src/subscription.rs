@@ -54,7 +54,8 @@ pub struct tw_backlog {
 /// One more reader of a session, of some topics: it is told what happens from now on, and has bounds
 /// of its own. Who is slow at reading one misses something in that one only.
 ///
-/// The options are a JSON object: `topics`, a list of "audio" (sound of the agent and gaps in it),
+/// The options are a JSON object: `topics`, which must be there, a list of
+/// "audio" (sound of the agent and gaps in it),
 /// "transcript" (words of either party), "control" (everything else), "raw" (TW_EVENT_WIRE_FRAME: each
 /// frame in both directions, audio included, so keep it to yourself); `max_bytes` 2097152 (unread
 /// bytes beyond which text is joined and the oldest audio and frames are dropped); `max_events` 20000

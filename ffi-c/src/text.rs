@@ -86,9 +86,21 @@ pub(crate) fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [
     }
 }
 
-/// A JSON value.
+/// What goes into a header: a line break would begin another one.
+pub(crate) fn of_one_line<'a>(text: &'a str, name: &str) -> Result<&'a str> {
+    match text.find(char::is_control) {
+        None => Ok(text),
+        Some(at) => Err(wrong(
+            name,
+            &format!("has a control character at byte {at}"),
+        )),
+    }
+}
+
+/// A JSON object.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(text: &str, name: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|e| wrong(name, &format!("is not what it should be: {e}")))
+    talkwire_core::json::object(text)
+        .map_err(|e| wrong(name, &format!("is not what it should be: {e}")))
 }
 
 fn wrong(name: &str, what: &str) -> Error {

@@ -216,6 +216,7 @@ fn every_function_stands_behind_the_wall_under_its_own_name() {
                 "guard::done",
                 "guard::value",
                 "guard::bare",
+                "guard::bare_or",
                 "guard::release",
             ];
             assert!(guards.contains(&called), "{name} begins with {called}");

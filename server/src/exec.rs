@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -34,7 +34,9 @@ pub(crate) async fn run(
     let Some((program, arguments)) = argv.split_first() else {
         return Err("no program is given".to_owned());
     };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    hear_signals(&mut command);
+    let mut child = command
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -63,6 +65,17 @@ pub(crate) async fn run(
         "" => format!("`{program}` failed ({status}) without saying why"),
         complaint => format!("`{program}` failed ({status}): {complaint}"),
     })
+}
+
+/// It is started by a thread that blocks all signals, which it would inherit, and could not be
+/// stopped by a terminal or by its own timers.
+fn hear_signals(command: &mut Command) {
+    let unblock = || SigSet::empty().thread_set_mask().map_err(Into::into);
+    // Safety: after the fork this only sets the mask of the only thread, which is allowed there.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(unblock);
+    }
 }
 
 type Outcome = (std::process::ExitStatus, Vec<u8>, Vec<u8>);
@@ -96,6 +109,7 @@ async fn read(from: impl AsyncRead + Unpin, most_bytes: u64) -> std::io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::signal::SigmaskHow;
 
     fn sh(script: &str) -> Vec<String> {
         ["sh", "-c", script].map(str::to_owned).to_vec()
@@ -124,6 +138,15 @@ mod tests {
         );
         let missing = run(&["/no/such/program".to_owned()], Vec::new(), LONG).await;
         assert!(missing.expect_err("missing").contains("/no/such/program"));
+    }
+
+    #[tokio::test]
+    async fn a_program_blocks_no_signal_although_whoever_starts_it_does() {
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        let before = before.expect("all signals are valid");
+        let masked = run(&sh("grep SigBlk /proc/self/status"), Vec::new(), LONG).await;
+        before.thread_set_mask().expect("it was so before");
+        assert_eq!(masked, Ok(b"SigBlk:\t0000000000000000\n".to_vec()));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::SigSet;
 use talkwire_core::error::{Error, Kind, Result};
+use talkwire_core::runtime::prepare;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -173,6 +174,7 @@ fn keeps(config: &Config) -> Keeps {
 
 /// The threads of a server.
 pub(crate) fn runtime() -> Result<Runtime> {
+    prepare(1)?;
     let number = Arc::new(AtomicUsize::new(0));
     Builder::new_multi_thread()
         .worker_threads(1)

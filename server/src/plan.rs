@@ -184,5 +184,5 @@ fn dialect_of(config: &Config) -> Result<Arc<Dialect>> {
     let Some(name) = &config.profile else {
         return Ok(Dialect::default_dialect());
     };
-    Dialect::find(name, |path| std::fs::read_to_string(path))
+    Dialect::find(name, talkwire_core::json::read)
 }

@@ -20,6 +20,7 @@ int main(void) {
       "{\"comfort_noise_dbfs\":0}",      "{\"echo_gate\":{\"erl\":3}}",
       "{\"fade_ms\":-1}",                "{\"uplink\":{\"type\":\"audio/pcmu\",\"rate\":1}}",
       "{\"downlink\":{\"type\":\"mp3\"}}", "{\"prebufer_ms\":1}",
+      "[]",                              "[{\"type\":\"audio/pcm\"}]",
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     tw_call *call = NULL;

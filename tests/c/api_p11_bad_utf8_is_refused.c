@@ -2,6 +2,25 @@
 #define _GNU_SOURCE
 #include "support.h"
 
+static void arrays_are_no_objects(tw_config *config, tw_session *session) {
+  tw_subscription *subscription = NULL;
+  tw_recorder *recorder = NULL;
+  FAILS(TW_ERR_ARGUMENT, tw_session_send_json(session, "[\"x\"]", TW_NTS, &err));
+  FAILS(TW_ERR_ARGUMENT, tw_tool_register(session, "[\"x\"]", TW_NTS, &err));
+  FAILS(TW_ERR_ARGUMENT, tw_config_set_json(config, "[]", TW_NTS, &err));
+  FAILS(TW_ERR_CONFIG,
+        tw_subscription_open(session, "[[\"audio\"]]", TW_NTS, NULL, &subscription, &err));
+  FAILS(TW_ERR_CONFIG,
+        tw_recorder_start(session, "/tmp/no.wav", TW_NTS, "[8000]", TW_NTS, &recorder, &err));
+}
+
+/* What goes into a header must not begin another one. */
+static void lines_are_not_broken(tw_config *config) {
+  FAILS(TW_ERR_ARGUMENT, tw_config_set_key(config, "a\nb", TW_NTS, &err));
+  FAILS(TW_ERR_ARGUMENT, tw_config_set_header(config, "a", 1, "b\r\nc: d", TW_NTS, &err));
+  FAILS(TW_ERR_ARGUMENT, tw_config_set_header(config, "a\n", 2, "b", TW_NTS, &err));
+}
+
 int main(void) {
   const char bad[] = "ab\xff";
   tw_local_server *server = serve(NULL);
@@ -24,6 +43,8 @@ int main(void) {
   FAILS(TW_ERR_ARGUMENT, tw_session_send_json(session, "hello", TW_NTS, &err));
   FAILS(TW_ERR_ARGUMENT, tw_session_send_json(session, "{}", TW_NTS, &err));
   FAILS(TW_ERR_ARGUMENT, tw_session_respond(session, "7", TW_NTS, &err));
+  arrays_are_no_objects(config, session);
+  lines_are_not_broken(config);
   FAILS(TW_ERR_ARGUMENT, tw_session_cancel(session, bad, TW_NTS, &err));
   FAILS(TW_ERR_ARGUMENT, tw_session_answer_call(session, bad, TW_NTS, "{}", TW_NTS, &err));
   FAILS(TW_ERR_ARGUMENT, tw_session_answer_call(session, "c", TW_NTS, bad, TW_NTS, &err));

@@ -1,4 +1,8 @@
 /* A pull leaves nothing of what was in its buffer, whatever happens; and wrong calls are told. */
+#define _GNU_SOURCE
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "support.h"
 
 static void filled(tw_call *call, tw_status wanted, size_t len) {
@@ -7,7 +11,7 @@ static void filled(tw_call *call, tw_status wanted, size_t len) {
   memset(out, 0x11, sizeof out);
   CHECK(tw_call_pull(call, out, len, &real) == wanted);
   CHECK(real == 0);
-  for (size_t i = 0; i < len; i++) CHECK(out[i] == 0xD5);
+  for (size_t i = 0; i < len; i++) CHECK(out[i] == (call ? 0xD5 : 0));
   CHECK(out[len] == 0x11);
 }
 
@@ -39,6 +43,16 @@ int main(void) {
   CHECK(tw_call_push(NULL, TW_TRACK_CUSTOMER, "abc", 3, NULL) == TW_ERR_ARGUMENT);
   CHECK(tw_call_pull(call, NULL, 3, NULL) == TW_ERR_ARGUMENT);
   CHECK(tw_call_pull(NULL, NULL, 0, NULL) == TW_ERR_ARGUMENT);
+  filled(NULL, TW_ERR_ARGUMENT, 160);
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    filled(call, TW_ERR_FORKED, 160);
+    _exit(0);
+  }
+  int status = 1;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   CHECK(tw_call_position(call, NULL, NULL) == TW_AGAIN);
   CHECK(tw_call_played(call, 1) == TW_ERR_ARGUMENT);
   CHECK(tw_call_set_latency_ms(call, 40) == TW_OK && tw_call_flush(call) == TW_OK);

@@ -4,6 +4,12 @@
 
 #include "support.hpp"
 
+// A deadline that has passed, and one that is far away, are no surprise.
+static_assert(talkwire::detail::bounded(-1ms) == 0);
+static_assert(talkwire::detail::bounded(20ms) == 20);
+static_assert(talkwire::detail::bounded(50 * 24h) == TW_FOREVER);
+static_assert(talkwire::detail::bounded(talkwire::forever) == TW_FOREVER);
+
 int main() {
   try {
     talkwire::Config().dialect("klingon");
@@ -19,7 +25,7 @@ int main() {
   talkwire::Runtime runtime(1, 1);
   talkwire::Session session(configure(server), &runtime);
   await_event(session, TW_EVENT_SESSION_UPDATED);
-  CHECK(!session.next_event(0s) && !session.end());
+  CHECK(!session.next_event(0s) && !session.next_event(-5ms) && !session.end());
   CHECK(thrown([&] { session.update("["); }) == TW_ERR_ARGUMENT);
   session.send_json(R"({"type":"no.such.event","event_id":"bad"})");
   talkwire::Event event = await_event(session, TW_EVENT_ERROR);

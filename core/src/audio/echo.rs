@@ -10,7 +10,7 @@ use super::level::{FLOOR_DBFS, rms_dbfs};
 
 /// How an echo of the agent is told from the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a JSON object")]
 pub struct EchoGate {
     /// How much weaker the echo is than what was pulled, at least, in dB (echo return loss).
     pub erl_db: f32,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use super::echo::EchoGate;
 use super::format::{Format, check_rate};
 use crate::error::{Error, Kind, Result};
+use crate::json;
 
 /// Whose sound it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +127,7 @@ impl Options {
     /// Reads options from JSON; absent keys have their defaults, an unknown one is an error that
     /// names it.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text)
-            .map_err(|e| Error::new(Kind::Config, format!("options of a call: {e}")))
+        json::object(text).map_err(|e| Error::new(Kind::Config, format!("options of a call: {e}")))
     }
 
     /// The same format in both directions.
@@ -191,7 +191,7 @@ impl Options {
 /// A format as the session object writes it.
 fn format<'de, D: Deserializer<'de>>(from: D) -> Result<Format, D::Error> {
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
+    #[serde(deny_unknown_fields, expecting = "a JSON object")]
     struct Written {
         r#type: String,
         rate: Option<u32>,

@@ -237,6 +237,11 @@ impl Media {
         push.with(|push| push.push(bytes)).ok_or(Kind::Busy)
     }
 
+    /// Silence in the format of the downlink, byte by byte.
+    pub const fn silence(&self) -> u8 {
+        silence(self.downlink)
+    }
+
     /// Fills `out` with what the agent says, whole samples; any number of them. Returns how many are
     /// sound; the others, at the end, are silence or comfort noise. Real-time safe.
     ///
@@ -244,7 +249,7 @@ impl Media {
     /// the end, else what is in the ring; then [`Kind::Closed`]. `out` is filled with silence on any
     /// error.
     pub fn pull(&self, out: &mut [u8]) -> Result<usize, Kind> {
-        let silence = silence(self.downlink);
+        let silence = self.silence();
         if !out.len().is_multiple_of(self.downlink.sample_bytes()) {
             out.fill(silence);
             return Err(Kind::Argument);

@@ -1,8 +1,10 @@
 //! The one way to a server: perhaps a proxy, TCP, then TLS where the endpoint wants it.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -99,10 +101,11 @@ pub(super) async fn tcp(endpoint: &Endpoint, keepalive: Option<Keepalive>) -> Re
     let uri: Uri = format!("tcp://{address}/")
         .parse()
         .map_err(|e| Error::new(Kind::Argument, format!("`{address}` is no address: {e}")))?;
-    let connected = connector.call(uri).await;
+    let connected = contained(connector.call(uri)).await;
+    let connected = connected.ok_or_else(|| Error::new(Kind::Io, "no thread to resolve names"))?;
     let tcp = connected.map_err(|e| {
         let message = format!("{address}: {}", innermost(&e));
-        Error::new(Kind::Unreachable, message)
+        Error::new(kind_of(&e), message)
     })?;
     let stream = tcp.into_inner();
     // Only a wish: without it sound waits in the system instead of in our own queue.
@@ -124,9 +127,45 @@ pub(super) async fn encrypt(
     match connector.connect(name, stream).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(e) => {
-            let message = format!("TLS with {} failed: {e}", endpoint.address());
+            let why = in_words(&e.to_string());
+            let message = format!("TLS with {} failed: {why}", endpoint.address());
             Err(Error::new(Kind::Tls, message))
         }
+    }
+}
+
+/// Resolving names panics where the system has no thread for it, which the process may survive.
+async fn contained<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let poll = |cx: &mut Context<'_>| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    };
+    poll_fn(poll).await
+}
+
+/// The usual slip of who makes certificates for a test: the library's word for it is a number of one.
+fn in_words(said: &str) -> String {
+    if !said.contains("CaUsedAsEndEntity") {
+        return said.to_owned();
+    }
+    "the certificate is a CA and cannot be that of a server: let it sign one for the server"
+        .to_owned()
+}
+
+/// A process that has no descriptor left has nobody else to blame.
+fn kind_of(error: &(dyn StdError + 'static)) -> Kind {
+    let codes = [libc::EMFILE, libc::ENFILE].map(Some);
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    let is_here = |cause: &(dyn StdError + 'static)| {
+        let code = cause
+            .downcast_ref::<io::Error>()
+            .map(io::Error::raw_os_error);
+        code.is_some_and(|code| codes.contains(&code))
+    };
+    match causes.any(is_here) {
+        true => Kind::Io,
+        false => Kind::Unreachable,
     }
 }
 
@@ -207,5 +246,46 @@ impl AsyncWrite for Stream {
             Self::Plain(s) => Pin::new(s).poll_shutdown(cx),
             Self::Tls(s) => Pin::new(s).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_descriptor_left_is_to_blame_itself() {
+        let failed = |code| Wrapped(io::Error::from_raw_os_error(code));
+        assert_eq!(kind_of(&failed(libc::EMFILE)), Kind::Io);
+        assert_eq!(kind_of(&failed(libc::ECONNREFUSED)), Kind::Unreachable);
+    }
+
+    /// As libraries do it.
+    #[derive(Debug)]
+    struct Wrapped(io::Error);
+
+    impl std::fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("tcp open error")
+        }
+    }
+
+    impl StdError for Wrapped {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_resolver_stays_there() {
+        assert_eq!(contained(async { 7 }).await, Some(7));
+        assert_eq!(contained(async { panic!("no thread") as u8 }).await, None);
+    }
+
+    #[test]
+    fn a_ca_in_the_place_of_a_server_is_told_in_words() {
+        let said = in_words("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))");
+        assert!(said.starts_with("the certificate is a CA"), "{said}");
+        assert_eq!(in_words("BadSignature"), "BadSignature");
     }
 }

@@ -41,7 +41,7 @@ pub enum Resume {
 
 /// How the customer interrupts the agent.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a JSON object")]
 pub struct BargeIn {
     /// What speech over the agent does.
     pub policy: Policy,

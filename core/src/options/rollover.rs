@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 /// The planned change to a new link before the server's session reaches its maximum duration.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a JSON object")]
 pub struct Rollover {
     /// Whether it is done. Without it, the session ends with its first link.
     pub enabled: bool,
@@ -21,7 +21,7 @@ pub struct Rollover {
 
 /// What follows the loss of a link.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a JSON object")]
 pub struct Recovery {
     /// Time from a loss in which the session must be open again, in milliseconds; 0 ends the
     /// session with the loss.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// A function that the model may call.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct Tool {
     /// Name by which the model calls it.
     pub name: String,

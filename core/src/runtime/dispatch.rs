@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::mailbox::{Mailbox, Next};
-use super::{Alive, quiet_signals};
+use super::quiet_signals;
+use super::tally::{Presence, Tally};
 use crate::error::{Error, Kind, Result};
 use crate::event::{End, Event};
 
@@ -61,8 +62,7 @@ pub(super) struct Dispatch {
 #[derive(Debug)]
 struct Threads {
     handles: Vec<JoinHandle<()>>,
-    /// Disconnected when the last thread has ended.
-    alive: Receiver<()>,
+    alive: Arc<Tally>,
     is_stopped: bool,
 }
 
@@ -88,7 +88,7 @@ enum Lane {
     Io {
         runtime: tokio::runtime::Handle,
         /// The runtime waits for the last delivery as it waits for sessions.
-        _alive: Alive,
+        _alive: Presence,
     },
 }
 
@@ -108,10 +108,10 @@ const BATCH: usize = 64;
 impl Dispatch {
     pub(super) fn new(threads: usize) -> Result<Self> {
         let (mut lanes, mut handles) = (Vec::new(), Vec::new());
-        let (life, alive) = bounded(0);
+        let alive = Arc::<Tally>::default();
         for i in 0..threads.max(1) {
             let (sender, receiver) = unbounded();
-            let life: Sender<()> = life.clone();
+            let life = alive.enter();
             let handle = thread::Builder::new()
                 .name(format!("tw-cb-{i}"))
                 .spawn(move || {
@@ -143,7 +143,7 @@ impl Dispatch {
                 let _ = lane.send(Task::Stop);
             }
         }
-        if threads.alive.recv_deadline(until) == Err(RecvTimeoutError::Timeout) {
+        if threads.alive.left(until) > 0 {
             return false;
         }
         for handle in threads.handles.drain(..) {
@@ -166,7 +166,7 @@ impl Dispatch {
 /// Delivers on the I/O threads of a runtime.
 pub(super) fn attach_directly(
     io: &tokio::runtime::Handle,
-    alive: Alive,
+    alive: Presence,
     mailbox: &Arc<Mailbox>,
     handler: Box<dyn Handler>,
 ) -> Result<()> {
@@ -332,7 +332,7 @@ mod tests {
         let (sender, seen) = unbounded();
         let attach = |mailbox| {
             let count = Box::new(Count(sender.clone()));
-            attach_directly(&handle, Alive::new(Arc::default()), &mailbox, count)
+            attach_directly(&handle, Arc::<Tally>::default().enter(), &mailbox, count)
         };
         attach(ended(3 * BATCH)).expect("attached");
         let told: Vec<_> = seen.iter().take(3 * BATCH + 1).collect();
@@ -367,7 +367,7 @@ mod tests {
             hard_events: usize::MAX,
         }));
         let (sender, seen) = unbounded();
-        let alive = Alive::new(Arc::default());
+        let alive = Arc::<Tally>::default().enter();
         attach_directly(io.handle(), alive, &mailbox, Box::new(Order(sender))).expect("attached");
         for i in 0..EVENTS {
             mailbox.push(Event::local(0, gap(i)));

@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 use super::Count;
 use super::account::Account;
 use super::attached::Attached;
+use super::crew::Crew;
 use super::flight::Flight;
 use super::lines::Lines;
 use super::mailbox::Pressure;
@@ -62,6 +63,7 @@ pub(crate) struct Driver {
     end: Option<End>,
     flight: Arc<Flight>,
     flight_dir: Option<String>,
+    crew: Arc<Crew>,
     account: Arc<Account>,
 }
 
@@ -144,6 +146,7 @@ impl Driver {
             end: None,
             flight: Arc::new(Flight::new(0, 0)),
             flight_dir: None,
+            crew: Arc::default(),
             account: Arc::default(),
         }
     }
@@ -154,8 +157,13 @@ impl Driver {
     }
 
     /// Its steps are recorded, and written to a directory after an end that nobody asked for.
-    pub(crate) fn with_flight(mut self, flight: Arc<Flight>, dir: Option<String>) -> Self {
-        (self.flight, self.flight_dir) = (flight, dir);
+    pub(crate) fn with_flight(
+        mut self,
+        flight: Arc<Flight>,
+        dir: Option<String>,
+        crew: Arc<Crew>,
+    ) -> Self {
+        (self.flight, self.flight_dir, self.crew) = (flight, dir, crew);
         self
     }
 
@@ -224,9 +232,10 @@ impl Driver {
         let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let id: String = id.chars().filter(is_plain).take(64).collect();
         let (flight, name) = (self.flight.clone(), format!("talkwire-{unix_ms}-{id}"));
-        let write = tokio::task::spawn_blocking(move || flight.write(Path::new(&dir), &name));
+        let asked = self.crew.ask(move || flight.write(Path::new(&dir), &name));
+        let written = async { asked?.await.ok().transpose() };
         // A disk that hangs must not keep anybody from the end.
-        if let Ok(Ok(Err(error))) = tokio::time::timeout(DISK_PATIENCE, write).await {
+        if let Ok(Err(error)) = tokio::time::timeout(DISK_PATIENCE, written).await {
             self.readers.0.tell(error);
         }
     }

@@ -73,9 +73,12 @@ impl Runtime {
         let (is_ready, ready) = watch::channel(false);
         let (commands, messages) = mpsc::channel(COMMANDS);
         let (close, wish) = watch::channel(None);
-        let lines = Lines::new(targets, self.breakers(), uplink_max_ms);
-        let driver = Driver::new(engine, lines, readers.clone(), is_ready)
-            .with_flight(flight.clone(), flight_dir);
+        let lines = Lines::new(targets, self.breakers(), self.crew(), uplink_max_ms);
+        let driver = Driver::new(engine, lines, readers.clone(), is_ready).with_flight(
+            flight.clone(),
+            flight_dir,
+            self.crew(),
+        );
         let account = driver.account();
         self.spawn(driver.run(messages, wish, self.closing(), close_ms))?;
         Ok(Launched {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::crew::Crew;
 use super::lanes::Lanes;
 use super::socket::{Happened, Socket};
 use super::target::{Breakers, Target};
@@ -21,16 +22,23 @@ struct Line {
 pub(super) struct Lines {
     targets: Vec<Arc<Target>>,
     breakers: Arc<Breakers>,
+    crew: Arc<Crew>,
     uplink_max_ms: u64,
     lines: Vec<Line>,
 }
 
 impl Lines {
     /// Lines to the endpoints of a session, of which there is one at least.
-    pub(super) fn new(targets: Vec<Target>, breakers: Arc<Breakers>, uplink_max_ms: u64) -> Self {
+    pub(super) fn new(
+        targets: Vec<Target>,
+        breakers: Arc<Breakers>,
+        crew: Arc<Crew>,
+        uplink_max_ms: u64,
+    ) -> Self {
         Self {
             targets: targets.into_iter().map(Arc::new).collect(),
             breakers,
+            crew,
             uplink_max_ms,
             lines: Vec::new(),
         }
@@ -39,9 +47,10 @@ impl Lines {
     /// Dials an endpoint of the list. Only the first link is one that somebody asked for.
     pub(super) fn dial(&mut self, id: LinkId, endpoint: usize) {
         let (target, breakers) = (self.targets[endpoint].clone(), self.breakers.clone());
+        let crew = self.crew.clone();
         let dialect = target.dialect.clone();
         let is_again = id != LinkId(1);
-        let dialing = async move { target.dial(&breakers, is_again).await };
+        let dialing = async move { target.dial(&breakers, &crew, is_again).await };
         self.lines.push(Line {
             id,
             dialect,

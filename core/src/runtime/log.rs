@@ -13,11 +13,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use tracing::field::{Field, Visit};
 use tracing::{Metadata, Subscriber, span};
 
 use super::dispatch::{guarded, in_callback};
+use super::tally::Tally;
 use super::wake::WakeFd;
 use super::{check_not_forked, quiet_signals};
 use crate::error::{Error, Kind, Result};
@@ -123,8 +123,7 @@ struct State {
 #[derive(Debug)]
 struct Thread {
     handle: JoinHandle<()>,
-    /// Disconnected when it has ended.
-    alive: Receiver<()>,
+    alive: Arc<Tally>,
 }
 
 impl Logs {
@@ -160,7 +159,8 @@ impl Logs {
         let _turn = self.turn()?;
         self.end(until)?;
         let log = self.open(level)?;
-        let (life, alive) = bounded(0);
+        let alive = Arc::<Tally>::default();
+        let life = alive.enter();
         let work = move || {
             quiet_signals();
             loop {
@@ -173,7 +173,7 @@ impl Logs {
                 }
             }
             guarded(|| drop(tell));
-            drop::<crossbeam_channel::Sender<()>>(life);
+            drop(life);
         };
         let handle = thread::Builder::new().name("tw-log".into()).spawn(work);
         let handle =
@@ -207,7 +207,7 @@ impl Logs {
             return Ok(());
         };
         drop(state);
-        if thread.alive.recv_deadline(until) == Err(RecvTimeoutError::Timeout) {
+        if thread.alive.left(until) > 0 {
             self.lock().thread = Some(thread);
             let message = "the function that gets the log did not return in time";
             return Err(Error::new(Kind::Timeout, message));

@@ -1,11 +1,13 @@
 //! The outside: threads, sockets, clocks and queues around the engine.
 //!
-//! A [`Runtime`] owns the I/O worker threads (`tw-io-*`) and the callback threads (`tw-cb-*`).
+//! A [`Runtime`] owns the I/O worker threads (`tw-io-*`), the callback threads (`tw-cb-*`) and, while
+//! something may block, others (`tw-job-*`).
 //! Each session is one task on a worker, so no lock guards an engine and no thread belongs to a
 //! session. The library sets no signal handler and blocks every signal in its own threads.
 
 pub(crate) mod account;
 mod attached;
+pub(crate) mod crew;
 pub mod dispatch;
 mod driver;
 pub(crate) mod flight;
@@ -17,6 +19,8 @@ pub mod mailbox;
 pub(crate) mod readers;
 pub(crate) mod recorder;
 mod socket;
+mod start;
+mod tally;
 pub(crate) mod target;
 pub(crate) mod tools;
 mod wake;
@@ -34,11 +38,15 @@ pub(crate) use driver::Message;
 pub(crate) use launch::{Launch, Launched};
 
 use crate::error::{Error, Kind, Result};
+use crew::Crew;
 use dispatch::{Delivery, Dispatch, Handler};
 use log::{Level, Log, Logs, Record};
 use mailbox::Mailbox;
 use readers::Readers;
 use recorder::Sink;
+use start::MOST_THREADS;
+pub(crate) use start::check_not_ending;
+use tally::Tally;
 use target::{Ask, Breakers};
 
 /// How many threads a runtime has.
@@ -68,6 +76,9 @@ pub struct Runtime(Arc<Inner>);
 struct Inner {
     tokio: Mutex<Option<tokio::runtime::Runtime>>,
     handle: tokio::runtime::Handle,
+    /// I/O threads that run.
+    io: Arc<Tally>,
+    crew: Arc<Crew>,
     dispatch: OnceLock<Dispatch>,
     callback_threads: usize,
     sessions: Arc<Count>,
@@ -77,10 +88,11 @@ struct Inner {
     opened: AtomicU64,
 }
 
-/// Sessions that have not ended.
+/// Sessions that have not ended, and whoever is called for them on an I/O thread until that has had
+/// the end.
 #[derive(Debug, Default)]
 pub(crate) struct Count {
-    alive: AtomicUsize,
+    alive: Arc<Tally>,
     closing: AtomicBool,
     changed: Notify,
 }
@@ -103,6 +115,22 @@ pub fn check_not_forked() -> Result<()> {
     Ok(())
 }
 
+/// To be called before threads are started, with how many they are: fails in a forked child, where the
+/// process ends, and with [`Kind::Io`] where the system lacks threads or descriptors. From now on a
+/// child that is forked is told.
+pub fn prepare(threads: usize) -> Result<()> {
+    FORK_GUARD.get_or_init(|| {
+        // Safety: the handler only stores to an atomic, which is allowed after a fork.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::pthread_atfork(None, None, Some(in_forked_child));
+        }
+    });
+    check_not_forked()?;
+    check_not_ending()?;
+    start::check_resources(threads)
+}
+
 /// Leaves all signals, SIGPIPE among them, to the threads of the application.
 pub fn quiet_signals() {
     // Safety: `set` is a plain C struct that sigfillset initialises before it is read.
@@ -115,21 +143,26 @@ pub fn quiet_signals() {
 }
 
 impl Runtime {
-    /// Starts the I/O threads; callback threads start with the first callback.
+    /// Starts the I/O threads; callback threads start with the first callback. Fails with
+    /// [`Kind::Argument`] for more than 1,024 of a kind, and with [`Kind::Io`] when they cannot be had.
     pub fn new(options: RuntimeOptions) -> Result<Self> {
-        FORK_GUARD.get_or_init(|| {
-            // Safety: the handler only stores to an atomic, which is allowed after a fork.
-            #[allow(unsafe_code)]
-            unsafe {
-                libc::pthread_atfork(None, None, Some(in_forked_child));
-            }
-        });
-        check_not_forked()?;
+        let io_threads = options.io_threads.max(1);
+        if io_threads.max(options.callback_threads) > MOST_THREADS {
+            let message = format!("a runtime has {MOST_THREADS} threads of a kind at most");
+            return Err(Error::new(Kind::Argument, message));
+        }
+        prepare(io_threads)?;
         let number = AtomicUsize::new(0);
+        let io = Arc::<Tally>::default();
+        let (began, ended) = (io.clone(), io.clone());
         let tokio = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.io_threads.max(1))
+            .worker_threads(io_threads)
             .thread_name_fn(move || format!("tw-io-{}", number.fetch_add(1, Ordering::Relaxed)))
-            .on_thread_start(quiet_signals)
+            .on_thread_start(move || {
+                quiet_signals();
+                began.add();
+            })
+            .on_thread_stop(move || ended.remove())
             .enable_io()
             .enable_time()
             .build()
@@ -138,6 +171,8 @@ impl Runtime {
         Ok(Self(Arc::new(Inner {
             tokio: Mutex::new(Some(tokio)),
             handle,
+            io,
+            crew: Arc::default(),
             dispatch: OnceLock::new(),
             callback_threads: options.callback_threads,
             sessions: Arc::default(),
@@ -160,7 +195,7 @@ impl Runtime {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         check_not_forked()?;
         self.check_open()?;
-        let alive = Alive::new(self.0.sessions.clone());
+        let alive = self.0.sessions.alive.enter();
         let task = async move {
             task.await;
             drop(alive);
@@ -226,7 +261,7 @@ impl Runtime {
     ) -> Result<()> {
         check_not_forked()?;
         if delivery == Delivery::Direct {
-            let alive = Alive::new(self.0.sessions.clone());
+            let alive = self.0.sessions.alive.enter();
             return dispatch::attach_directly(&self.0.handle, alive, mailbox, handler);
         }
         if self.0.dispatch.get().is_none() {
@@ -248,11 +283,16 @@ impl Runtime {
         rate_hz: u32,
         readers: Arc<Readers>,
     ) -> Result<Arc<Sink>> {
-        Sink::create(path, rate_hz, readers, self.0.handle.clone())
+        Sink::create(path, rate_hz, readers, self.crew())
     }
 
     pub(crate) fn breakers(&self) -> Arc<Breakers> {
         self.0.breakers.clone()
+    }
+
+    /// Threads for what may block.
+    pub(crate) fn crew(&self) -> Arc<Crew> {
+        self.0.crew.clone()
     }
 
     pub(crate) fn closing(&self) -> Arc<Count> {
@@ -266,7 +306,7 @@ impl Runtime {
 
     /// Closes all sessions, delivers what is left to their callbacks and stops the threads. Blocks;
     /// fails with [`Kind::Timeout`] and the number of sessions left, after which they are dropped,
-    /// or when a callback does not return in time.
+    /// or when a callback, also one that is asked for a credential, or a tool does not return in time.
     pub fn shutdown(&self, within: Duration) -> Result<()> {
         if dispatch::in_callback() {
             return Err(Error::new(
@@ -279,22 +319,8 @@ impl Runtime {
         sessions.closing.store(true, Ordering::Release);
         sessions.changed.notify_waiters();
         let until = Instant::now() + within;
-        let left = self.block_on(sessions.none_left(within));
-        let tokio = self
-            .0
-            .tokio
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(tokio) = tokio {
-            tokio.shutdown_timeout(until.saturating_duration_since(Instant::now()));
-        }
-        // Last, because the sessions' ends go to the callbacks.
-        let is_quiet = match self.0.dispatch.get() {
-            Some(dispatch) => dispatch.stop(until),
-            None => true,
-        };
-        let is_quiet = self.0.logs.close(until).is_ok() && is_quiet;
+        let left = sessions.alive.left(until);
+        let is_quiet = self.stop(until);
         match left {
             0 if is_quiet => Ok(()),
             0 => Err(Error::new(
@@ -306,6 +332,25 @@ impl Runtime {
                 format!("{left} sessions did not end in time"),
             )),
         }
+    }
+
+    /// Stops all threads; returns whether they ended by `until`.
+    fn stop(&self, until: Instant) -> bool {
+        let Inner {
+            tokio, io, crew, ..
+        } = &*self.0;
+        let tokio = tokio.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tokio) = tokio {
+            tokio.shutdown_timeout(until.saturating_duration_since(Instant::now()));
+        }
+        let has_stopped = [
+            io.left(until) == 0,
+            crew.stop(until),
+            // Later, because the sessions' ends go to the callbacks.
+            self.0.dispatch.get().is_none_or(|d| d.stop(until)),
+            self.0.logs.close(until).is_ok(),
+        ];
+        has_stopped.into_iter().all(|has| has)
     }
 }
 
@@ -320,7 +365,10 @@ impl Drop for Inner {
             // Its threads do not exist in the child; waiting for them would be for ever.
             Some(tokio) if FORKED.load(Ordering::Relaxed) => std::mem::forget(tokio),
             // May run on a worker of its own, where waiting for the workers would be for ever.
-            Some(tokio) => tokio.shutdown_background(),
+            Some(tokio) => {
+                tokio.shutdown_background();
+                self.crew.stop(Instant::now());
+            }
             None => {}
         }
     }
@@ -337,49 +385,18 @@ impl Count {
             changed.await;
         }
     }
-
-    async fn none_left(&self, within: Duration) -> usize {
-        let none = async {
-            loop {
-                let changed = self.changed.notified();
-                if self.alive.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        let _ = tokio::time::timeout(within, none).await;
-        self.alive.load(Ordering::Acquire)
-    }
 }
 
 /// A function that may block, as one that asks for a credential: a callback on a thread of its own.
 pub(crate) fn asking(ask: impl Fn() -> Result<String> + Send + Sync + 'static) -> Ask {
     let ask = Arc::new(ask);
-    Arc::new(move || {
+    Arc::new(move |crew| {
         let ask = ask.clone();
+        let asked = crew.ask(move || dispatch::guarded(|| ask()));
         Box::pin(async move {
-            let told = tokio::task::spawn_blocking(move || dispatch::guarded(|| ask()));
             let panicked = || Error::new(Kind::Panic, "the callback for the credential panicked");
-            told.await.ok().flatten().unwrap_or_else(|| Err(panicked()))
+            let told = asked?.await.ok().flatten();
+            told.unwrap_or_else(|| Err(panicked()))
         })
     })
-}
-
-/// Counts a session for as long as its task lives, however it ends, and whoever is called for it on an
-/// I/O thread until that has had the end.
-struct Alive(Arc<Count>);
-
-impl Alive {
-    fn new(count: Arc<Count>) -> Self {
-        count.alive.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.alive.fetch_sub(1, Ordering::AcqRel);
-        self.0.changed.notify_waiters();
-    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use super::crew::Crew;
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Provider, Result};
 use crate::net::breaker::Breaker;
@@ -19,9 +20,9 @@ use crate::net::tls;
 use crate::net::ws::{self, Spec, WebSocket};
 use crate::options::Options;
 
-/// Asks for a credential; called before each dial.
+/// Asks for a credential, with threads for what may block; called before each dial.
 pub(crate) type Ask =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(&Arc<Crew>) -> Pin<Box<dyn Future<Output = Result<String>> + Send>> + Send + Sync>;
 
 /// The credential of an endpoint.
 #[derive(Clone, Default)]
@@ -97,21 +98,28 @@ impl Target {
         }
     }
 
-    async fn key(&self) -> Result<Option<Arc<str>>> {
+    async fn key(&self, crew: &Arc<Crew>) -> Result<Option<Arc<str>>> {
         let ask = match &self.key {
             Key::None => return Ok(None),
             Key::Fixed(key) => return Ok(Some(key.clone())),
             Key::Asked(ask) => ask,
         };
         let late = |_| Error::new(Kind::Timeout, "the credential did not come in time");
-        let told = timeout(self.network.connect, ask()).await.map_err(late)??;
+        let told = timeout(self.network.connect, ask(crew))
+            .await
+            .map_err(late)??;
         Ok(Some(told.into()))
     }
 
     /// Dials. Fails with the kind of the step that failed, as the dialect calls it; where nobody asked
     /// for it (`is_again`), also without an attempt when the endpoint is known to be out of order.
-    pub(super) async fn dial(&self, breakers: &Breakers, is_again: bool) -> Result<WebSocket> {
-        let key = self.key().await?;
+    pub(super) async fn dial(
+        &self,
+        breakers: &Breakers,
+        crew: &Arc<Crew>,
+        is_again: bool,
+    ) -> Result<WebSocket> {
+        let key = self.key(crew).await?;
         let spec = self.spec(key.as_deref());
         let address = Endpoint::parse(&spec.url)?.address();
         if is_again {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::task::{AbortHandle, Id, JoinSet};
 
+use super::crew::Crew;
 use crate::event::Event;
 use crate::event::local::{Local, ToolCall};
 
@@ -20,15 +21,18 @@ pub(crate) type Run = Pin<Box<dyn Future<Output = Output> + Send>>;
 pub(crate) type Runner = Arc<dyn Fn(ToolCall) -> Run + Send + Sync>;
 
 /// Runs a function that may block on a thread of its own.
-pub(crate) fn blocking<F>(run: F) -> Runner
+pub(crate) fn blocking<F>(crew: Arc<Crew>, run: F) -> Runner
 where
     F: Fn(ToolCall) -> Output + Send + Sync + 'static,
 {
     let run = Arc::new(run);
     Arc::new(move |call| {
         let run = run.clone();
-        let task = tokio::task::spawn_blocking(move || run(call));
-        Box::pin(async move { task.await.map_err(|_| "the tool failed".to_owned())? })
+        let asked = crew.ask(move || run(call));
+        Box::pin(async move {
+            let output = asked.map_err(|error| error.message().to_owned())?.await;
+            output.map_err(|_| "the tool failed".to_owned())?
+        })
     })
 }
 

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::audio::wav::Writer;
 use crate::error::{Error, Kind, Result};
+use crate::runtime::crew::Crew;
 use crate::runtime::readers::Readers;
 
 /// Blocks that wait for a slow disk: about ten seconds of sound.
@@ -41,7 +41,7 @@ pub(crate) struct Sink {
     written_frames: AtomicU64,
     outcome: watch::Sender<Option<Result<()>>>,
     readers: Arc<Readers>,
-    threads: Handle,
+    threads: Arc<Crew>,
 }
 
 #[derive(Default)]
@@ -53,8 +53,8 @@ struct Queue {
     is_over: bool,
 }
 
-/// Writes what waits. When it is dropped, and not when it is run: what a runtime that shuts down
-/// does not run is written all the same.
+/// Writes what waits. When it is dropped, and not when it is run: what a runtime that shuts down, or
+/// has no thread, does not run is written all the same.
 struct Job(Arc<Sink>);
 
 impl Drop for Job {
@@ -69,11 +69,16 @@ impl Sink {
         path: &Path,
         rate_hz: u32,
         readers: Arc<Readers>,
-        threads: Handle,
+        threads: Arc<Crew>,
     ) -> Result<Arc<Self>> {
         if path.extension() == Some(OsStr::new("json")) {
             let message = "a recording is a WAV file; its notes stand in a .json beside it";
             return Err(Error::new(Kind::Argument, message));
+        }
+        // A pipe would keep its opener, and a device has no beginning to go back to.
+        if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+            let message = format!("{}: it is there and no regular file", path.display());
+            return Err(Error::new(Kind::Io, message));
         }
         let mut file = Writer::create(path, rate_hz, 2)?;
         file.complete()?;
@@ -138,7 +143,8 @@ impl Sink {
         if !std::mem::replace(&mut queue.is_busy, true) {
             drop(queue);
             let job = Job(self.clone());
-            self.threads.spawn_blocking(move || drop(job));
+            // Refused, it is dropped here: rather a frame that is late than a recording that is lost.
+            let _ = self.threads.run(move || drop(job));
         }
         Ok(())
     }
@@ -266,7 +272,7 @@ mod tests {
             written_frames: AtomicU64::new(0),
             outcome: watch::Sender::new(None),
             readers: readers.clone(),
-            threads: runtime.handle().clone(),
+            threads: Arc::default(),
         });
         (runtime, readers, sink)
     }
@@ -288,6 +294,22 @@ mod tests {
         };
         assert!(matches!(event.body(), Body::Local(Local::Fault(told)) if *told == error));
         assert!(matches!(readers.own().try_next(), Next::Empty));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_opened() {
+        let (_runtime, readers, sink) = full();
+        for path in ["/dev/null", "/tmp"] {
+            let made = Sink::create(
+                Path::new(path),
+                8_000,
+                readers.clone(),
+                sink.threads.clone(),
+            );
+            let error = made.expect_err(path);
+            assert_eq!(error.kind(), Kind::Io);
+            assert!(error.message().contains("no regular file"), "{error}");
+        }
     }
 
     #[test]
