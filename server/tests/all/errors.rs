@@ -322,6 +322,8 @@ async fn a_function_is_chosen_among_the_tools_and_tracing_is_said_once() {
         (json!({"tool_choice": tool("g")}), "session.tool_choice"),
         (json!({"tracing": {"group_id": "x"}}), "session.tracing"),
     ] {
+        let mut session = session;
+        session["type"] = json!("realtime");
         let update = json!({"type": "session.update", "session": session});
         let error = error(&mut client, update).await;
         assert_eq!(error["code"], "invalid_value");
@@ -336,7 +338,11 @@ async fn a_function_is_chosen_among_the_tools_and_tracing_is_said_once() {
 async fn the_first_event_after_the_greeting_of_the_preview_answers_the_client() {
     let server = start(Config::new().profile("azure-preview"));
     let (mut client, _) = Client::open(&server).await;
-    client.update(json!({"modalities": ["text"]})).await;
+    let session = json!({"modalities": ["text"]});
+    client
+        .send(json!({"type": "session.update", "session": session}))
+        .await;
+    client.expect("session.updated").await;
 }
 
 #[tokio::test]
