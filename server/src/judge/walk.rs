@@ -93,6 +93,10 @@ pub(super) struct Walk {
     /// Each `response.create` that neither a response nor an error has answered yet.
     owed: Vec<String>,
     is_over: bool,
+    /// Whether the connection stood when the step began.
+    is_asked: bool,
+    /// Whether the server may end the session for what it is asked.
+    may_end: bool,
 }
 
 impl Walk {
@@ -110,12 +114,15 @@ impl Walk {
             asked: 0,
             owed: Vec::new(),
             is_over: false,
+            is_asked: true,
+            may_end: false,
         }
     }
 
     /// Begins a step.
     pub(super) fn begin(&mut self, asked: &str) {
         self.seen.clear();
+        self.is_asked = !self.is_over;
         let asked = asked.to_owned();
         let seen = String::new();
         self.report.steps.push(Step { asked, seen });
@@ -135,7 +142,11 @@ impl Walk {
         }
         names.truncate(MAX_NAMED);
         if names.is_empty() {
-            names.push("nothing".to_owned());
+            let nothing = match self.is_asked {
+                true => "nothing",
+                false => "not asked: the connection is gone",
+            };
+            names.push(nothing.to_owned());
         }
         if let Some(step) = self.report.steps.last_mut() {
             step.seen = names.join(" ");
@@ -146,7 +157,19 @@ impl Walk {
 
     /// A rule was broken in a way that only the question shows.
     pub(super) fn broken(&mut self, rule: &'static str, seen: impl Into<String>) {
-        self.report.breaches.push(Breach::new(rule, seen));
+        if self.is_asked {
+            self.report.breaches.push(Breach::new(rule, seen));
+        }
+    }
+
+    /// What the server turned out to be able to do, if it was asked.
+    pub(super) fn can(&mut self, what: &str, can: bool, note: &str) {
+        self.report.can(what, self.is_asked.then_some(can), note);
+    }
+
+    /// The server may end the session for what comes now.
+    pub(super) fn may_end(&mut self) {
+        self.may_end = true;
     }
 
     /// Sends an event by its canonical name; returns the id that it has.
@@ -178,7 +201,7 @@ impl Walk {
     }
 
     fn over(&mut self, how: &str) {
-        if !std::mem::replace(&mut self.is_over, true) {
+        if !std::mem::replace(&mut self.is_over, true) && !self.may_end {
             let seen = format!("{how}, although nothing asked for it");
             self.broken("S27", seen);
         }

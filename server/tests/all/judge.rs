@@ -480,3 +480,49 @@ async fn answers_that_come_too_late_are_not_taken_for_the_next_ones() {
     rules.dedup();
     assert_eq!(rules, ["S4"], "{}", report.to_text());
 }
+
+/// A proxy that hangs up at the first frame that fits.
+async fn hanging_up(upstream: String, at: fn(&Message) -> bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/v1/realtime", listener.local_addr().expect("bound"));
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.expect("a client");
+        let mut client = accept_async(tcp).await.expect("upgrades");
+        let mut server = Client::connect(&upstream).await.ws;
+        loop {
+            tokio::select! {
+                Some(Ok(message)) = client.next() => match at(&message) {
+                    true => return,
+                    false => server.send(message).await.expect("sends"),
+                },
+                Some(Ok(message)) = server.next() => {
+                    client.send(message).await.expect("sends");
+                }
+                else => return,
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_a_server_that_has_hung_up() {
+    let server = start(strict());
+    let at = |message: &Message| message.to_text().is_ok_and(|text| text.contains("commit"));
+    let url = hanging_up(server.url().to_owned(), at).await;
+    let report = check(&url, "openai", Duration::from_secs(10)).await;
+    let broken: Vec<_> = report.breaches.iter().map(|breach| breach.rule).collect();
+    assert_eq!(broken, ["S27", "S16"], "{}", report.to_text());
+    let last = report.steps.last().expect("steps");
+    assert!(last.seen.starts_with("not asked"), "{}", last.seen);
+    let speech = report.capabilities.iter().find(|can| can.name == "speech");
+    assert_eq!(speech.expect("is named").is_there, None);
+}
+
+#[tokio::test]
+async fn a_server_may_hang_up_at_a_binary_frame() {
+    let server = start(strict());
+    let url = hanging_up(server.url().to_owned(), Message::is_binary).await;
+    let report = check(&url, "openai", Duration::from_secs(10)).await;
+    assert!(report.breaches.is_empty(), "{}", report.to_text());
+}
