@@ -37,6 +37,10 @@ pub struct Rules {
     hung_up: u32,
     /// The responses that the application knows to run.
     running: HashSet<String>,
+    /// Those of them that the server ends because the customer spoke over them.
+    interrupted: HashSet<String>,
+    /// Whether the server ends a response for that.
+    interrupts: bool,
     /// Milliseconds of audio of each item, with the link it came over.
     received_ms: HashMap<(u32, String), u64>,
     /// Bytes of a millisecond of it.
@@ -110,7 +114,7 @@ impl Rules {
             _ if self.is_unchecked => {}
             "conversation.item.create" => self.creates(link, &frame["item"], text),
             "response.create" => {
-                let is_free = self.running.is_empty();
+                let is_free = self.running.is_subset(&self.interrupted);
                 keep(is_free, "a wish waits for the response that runs", text);
             }
             "conversation.item.truncate" => {
@@ -151,6 +155,9 @@ impl Rules {
         match name {
             "response.created" | "response.done" => self.responds(name, event),
             "session.created" | "session.updated" => self.agrees(event),
+            "input_audio_buffer.speech_started" if self.interrupts => {
+                self.interrupted.clone_from(&self.running);
+            }
             "response.output_audio.delta" => self.receives(event),
             "playout.cut" => {
                 let is_less = event["heard_ms"].as_u64() <= event["received_ms"].as_u64();
@@ -213,6 +220,8 @@ impl Rules {
 
     fn agrees(&mut self, event: &Value) {
         let format = &event["session"]["audio"]["output"]["format"];
+        let detection = &event["session"]["audio"]["input"]["turn_detection"];
+        self.interrupts = detection.is_object() && detection["interrupt_response"] != false;
         let rate = format["rate"].as_u64();
         self.bytes_per_ms = match format["type"].as_str() {
             Some("audio/pcm") => rate.map(|hz| hz * 2 / 1_000),
