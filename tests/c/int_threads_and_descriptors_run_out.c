@@ -25,7 +25,8 @@ static void without_descriptors(void) {
 
 int main(void) {
   tw_runtime *runtime = NULL;
-  without_descriptors();
+  /* Valgrind keeps limits by itself, and then knows descriptors no more that are open. */
+  if (getenv("TALKWIRE_VALGRIND") == NULL) without_descriptors();
   FAILS(TW_ERR_ARGUMENT, tw_runtime_new(1025, 1, &runtime, &err));
   FAILS(TW_ERR_ARGUMENT, tw_runtime_new(1, UINT32_MAX, &runtime, &err));
   CHECK(runtime == NULL);
