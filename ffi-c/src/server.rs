@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use talkwire_core::dialect::Dialect;
 use talkwire_core::runtime::dispatch::in_callback;
+use talkwire_core::runtime::guard_forks;
 use talkwire_core::{Error, Kind, Result};
 use talkwire_server::{Config, Fault, LocalServer, Pacing};
 
@@ -172,6 +173,8 @@ pub unsafe extern "C" fn tw_local_server_start(
             None => Wanted::default(),
         };
         let config = wanted.config()?;
+        // P15 is about all threads of the library, also those of a server alone.
+        guard_forks();
         handle::put(server, "server", || {
             let server = LocalServer::start(config)?;
             Ok(handle::give(tw_local_server {

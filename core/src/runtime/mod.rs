@@ -115,10 +115,8 @@ pub fn check_not_forked() -> Result<()> {
     Ok(())
 }
 
-/// To be called before threads are started, with how many they are: fails in a forked child, where the
-/// process ends, and with [`Kind::Io`] where the system lacks threads or descriptors. From now on a
-/// child that is forked is told.
-pub fn prepare(threads: usize) -> Result<()> {
+/// From now on [`check_not_forked`] fails in a child that is forked.
+pub fn guard_forks() {
     FORK_GUARD.get_or_init(|| {
         // Safety: the handler only stores to an atomic, which is allowed after a fork.
         #[allow(unsafe_code)]
@@ -126,6 +124,11 @@ pub fn prepare(threads: usize) -> Result<()> {
             libc::pthread_atfork(None, None, Some(in_forked_child));
         }
     });
+}
+
+/// To be called before threads are started, with how many they are: fails in a forked child, where the
+/// process ends, and with [`Kind::Io`] where the system lacks threads or descriptors.
+pub fn prepare(threads: usize) -> Result<()> {
     check_not_forked()?;
     check_not_ending()?;
     start::check_resources(threads)
@@ -151,6 +154,7 @@ impl Runtime {
             let message = format!("a runtime has {MOST_THREADS} threads of a kind at most");
             return Err(Error::new(Kind::Argument, message));
         }
+        guard_forks();
         prepare(io_threads)?;
         let number = AtomicUsize::new(0);
         let io = Arc::<Tally>::default();
