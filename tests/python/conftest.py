@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -10,6 +11,10 @@ import pytest
 from talkwire import _native
 
 _PATIENCE_S = 5
+
+# A shell starts what runs in its background deaf to Ctrl-C, and so would be the programs of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
