@@ -6,9 +6,9 @@ use talkwire_core::dialect::Dialect;
 use talkwire_core::wire::audio;
 use talkwire_server::Config;
 use talkwire_server::judge::{CheckServer, ClientCheck, RULES, Report, check_server};
-use tokio::net::TcpListener;
-use tokio_tungstenite::accept_async;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use crate::common::{Client, lenient, start, strict};
 
@@ -28,13 +28,22 @@ async fn check(url: &str, dialect: &str, patience: Duration) -> Report {
 /// Makes something else of an event of the server; the number counts its calls.
 type Plant = fn(u32, Value) -> Vec<Value>;
 
-/// A proxy that breaks a rule.
-async fn planted(upstream: String, plant: Plant) -> String {
+async fn listening() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/v1/realtime", listener.local_addr().expect("bound"));
+    (listener, url)
+}
+
+async fn accepted(listener: &TcpListener) -> WebSocketStream<TcpStream> {
+    let (tcp, _) = listener.accept().await.expect("a client");
+    accept_async(tcp).await.expect("upgrades")
+}
+
+/// A proxy that breaks a rule.
+async fn planted(upstream: String, plant: Plant) -> String {
+    let (listener, url) = listening().await;
     tokio::spawn(async move {
-        let (tcp, _) = listener.accept().await.expect("a client");
-        let mut client = accept_async(tcp).await.expect("upgrades");
+        let mut client = accepted(&listener).await;
         let mut server = Client::connect(&upstream).await.ws;
         let mut calls = 0;
         loop {
@@ -483,11 +492,9 @@ async fn answers_that_come_too_late_are_not_taken_for_the_next_ones() {
 
 /// A proxy that hangs up at the first frame that fits.
 async fn hanging_up(upstream: String, at: fn(&Message) -> bool) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("ws://{}/v1/realtime", listener.local_addr().expect("bound"));
+    let (listener, url) = listening().await;
     tokio::spawn(async move {
-        let (tcp, _) = listener.accept().await.expect("a client");
-        let mut client = accept_async(tcp).await.expect("upgrades");
+        let mut client = accepted(&listener).await;
         let mut server = Client::connect(&upstream).await.ws;
         loop {
             tokio::select! {
